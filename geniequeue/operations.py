@@ -1,0 +1,97 @@
+"""The registry: every operation with its queue, inputs, limits, retry policy, feature and function.
+
+This is the only place a new operation is announced. The API validates against it, the producer routes by it, the
+worker runs what it names. Names are stored in records and messages, so they are never reused for something else; to
+rename one, keep the old name as a second entry until no run with it is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from marshmallow import Schema, ValidationError
+
+from geniequeue import params
+
+MEDIA_QUEUE = "media-jobs"
+SCRAPE_QUEUE = "scrape-jobs"
+ONBOARDING_QUEUE = "onboarding-jobs"
+QUEUES = (MEDIA_QUEUE, SCRAPE_QUEUE, ONBOARDING_QUEUE)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One kind of work.
+
+    Attributes:
+        name: as the API takes it and the records keep it.
+        queue: the named queue that serves it.
+        params: marshmallow schema class of `params`; unknown members are refused.
+        requires: inputs a request must carry: `input_file_id` or `creator_profile_id`.
+        function: dotted name `module:function`, called inside the sandbox with a `geniequeue.sandbox.inside.Work`.
+        time_limit_s: wall clock of one attempt's sandboxed work, in seconds.
+        max_tries: attempts in all before a transient failure is final.
+        feature: what the quota counts it as; None is not counted.
+        file_params: params that name a further input file, checked and fetched like `input_file_id`.
+        internal: enqueued by the system itself only; the API refuses it.
+    """
+
+    name: str
+    queue: str
+    params: type[Schema]
+    requires: tuple[str, ...]
+    function: str
+    time_limit_s: float
+    feature: str | None
+    max_tries: int = 3
+    file_params: tuple[str, ...] = ()
+    internal: bool = False
+
+    def load_params(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Validate `given` and fill in defaults; the result is plain JSON.
+
+        Raises:
+            marshmallow.ValidationError: messages by parameter name.
+        """
+        schema = self.params()
+        loaded: dict[str, Any] = schema.dump(schema.load(given))
+        return loaded
+
+
+def _image(
+    name: str, schema: type[Schema], function: str, feature: str, *, file_params: tuple[str, ...] = ()
+) -> Operation:
+    return Operation(
+        name=name,
+        queue=MEDIA_QUEUE,
+        params=schema,
+        requires=("input_file_id",),
+        function=f"geniequeue.media.{function}",
+        time_limit_s=120,
+        feature=feature,
+        file_params=file_params,
+    )
+
+
+_REGISTERED = (
+    _image("convert_image", params.ConvertImageParams, "image:convert_image", "media_modifications"),
+    _image("resize_image", params.ResizeImageParams, "image:resize_image", "media_modifications"),
+    _image("crop_image", params.CropImageParams, "image:crop_image", "media_modifications"),
+    _image("strip_metadata", params.StripMetadataParams, "metadata:strip_metadata", "media_modifications"),
+    _image(
+        "apply_watermark",
+        params.ApplyWatermarkParams,
+        "mark:apply_watermark",
+        "watermark_ops",
+        file_params=("watermark_file_id",),
+    ),
+)
+
+OPERATIONS: Mapping[str, Operation] = {operation.name: operation for operation in _REGISTERED}
+PUBLIC_OPERATIONS: Mapping[str, Operation] = {
+    name: operation for name, operation in OPERATIONS.items() if not operation.internal
+}
+
+__all__ = ["OPERATIONS", "PUBLIC_OPERATIONS", "QUEUES", "Operation", "ValidationError"]

@@ -1,0 +1,159 @@
+"""The `params` of every operation as marshmallow schemas, checked by the API and again by the worker.
+
+Numbers are strict: `"100"`, `1.5` for an integer, `true` and NaN are refused, so that what was accepted is what runs.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
+
+IMAGE_FORMATS = ("jpeg", "png", "webp", "avif", "gif", "tiff")
+POSITIONS = ("tl", "tr", "bl", "br", "center", "tile")
+GRAVITIES = ("center", "north", "south", "east", "west", "northeast", "northwest", "southeast", "southwest")
+FITS = ("inside", "cover", "contain", "fill")
+MAX_SIDE_PX = 16384
+MAX_TEXT_CHARS = 500
+
+_COLOUR = re.compile(r"#(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})\Z")
+_ASPECT = re.compile(r"([1-9][0-9]{0,4}):([1-9][0-9]{0,4})\Z")
+
+
+class StrictInteger(fields.Integer):
+    """A JSON integer: no string, no fraction, no boolean."""
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValidationError(f"expected a whole number, got {_shown(value)}")
+        return value
+
+
+class StrictFloat(fields.Float):
+    """A finite JSON number: no string, no boolean, no NaN."""
+
+    def _validated(self, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
+            raise ValidationError(f"expected a number, got {_shown(value)}")
+        return float(value)
+
+
+class Text(fields.String):
+    """Printable text of bounded length; NUL and other control characters but newline and tab are refused."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if not isinstance(value, str):
+            raise ValidationError(f"expected text, got {_shown(value)}")
+        if any((ord(c) < 32 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0 for c in value):
+            raise ValidationError("control characters are not allowed")
+        if any(0xD800 <= ord(c) <= 0xDFFF for c in value):
+            raise ValidationError("not valid Unicode text")
+        return value
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if len(repr(value)) <= 40 else f"{repr(value)[:40]}…"
+
+
+def _is_finite(value: int | float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def side() -> StrictInteger:
+    """Width or height of a picture in pixels, 1 to 16384."""
+    return StrictInteger(validate=validate.Range(1, MAX_SIDE_PX))
+
+
+def quality(default: int = 85) -> StrictInteger:
+    """Encoder quality, 1 (small) to 100 (best)."""
+    return StrictInteger(load_default=default, validate=validate.Range(1, 100))
+
+
+def colour(default: str) -> fields.String:
+    """A colour as #rgb or #rrggbb."""
+    message = "expected a colour as #rgb or #rrggbb"
+    return fields.String(load_default=default, validate=validate.Regexp(_COLOUR, error=message))
+
+
+class ParamsSchema(Schema):
+    """Base: an unknown member is an error that names it."""
+
+    class Meta:
+        unknown = RAISE
+
+    error_messages: ClassVar[dict[str, str]] = {"unknown": "unknown parameter"}
+
+
+class ConvertImageParams(ParamsSchema):
+    format = fields.String(required=True, validate=validate.OneOf(IMAGE_FORMATS))
+    quality = quality()
+    background = colour("#ffffff")
+
+
+class ResizeImageParams(ParamsSchema):
+    width = side()
+    height = side()
+    fit = fields.String(load_default="inside", validate=validate.OneOf(FITS))
+    upscale = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+    format = fields.String(validate=validate.OneOf(IMAGE_FORMATS))
+    quality = quality()
+    background = colour("#ffffff")
+
+    @validates_schema
+    def _needs_a_side(self, data: Mapping[str, Any], **_: Any) -> None:
+        if "width" not in data and "height" not in data:
+            raise ValidationError("give width, height or both", "width")
+
+
+class CropImageParams(ParamsSchema):
+    """A box (`x, y, width, height`), or `aspect`, or `width, height` placed by `gravity`."""
+
+    x = StrictInteger(validate=validate.Range(0, MAX_SIDE_PX))
+    y = StrictInteger(validate=validate.Range(0, MAX_SIDE_PX))
+    width = side()
+    height = side()
+    aspect = fields.String(validate=validate.Regexp(_ASPECT, error='expected an aspect such as "4:5"'))
+    gravity = fields.String(load_default="center", validate=validate.OneOf(GRAVITIES))
+
+    @validates_schema
+    def _one_way_to_say_it(self, data: Mapping[str, Any], **_: Any) -> None:
+        if "aspect" in data:
+            for name in ("x", "y", "width", "height"):
+                if name in data:
+                    raise ValidationError("give either aspect or a box, not both", name)
+            return
+        for name in ("width", "height"):
+            if name not in data:
+                raise ValidationError("required unless aspect is given", name)
+        if ("x" in data) != ("y" in data):
+            raise ValidationError("x and y go together", "x" if "x" not in data else "y")
+
+
+class StripMetadataParams(ParamsSchema):
+    keep_icc = fields.Boolean(load_default=True, truthy={True}, falsy={False})
+
+
+class ApplyWatermarkParams(ParamsSchema):
+    """`opacity` 0 to 1; above 1 it is read as percent, as the original system's clients send it."""
+
+    watermark_text = Text(validate=validate.Length(1, MAX_TEXT_CHARS))
+    watermark_file_id = fields.UUID()
+    position = fields.String(load_default="br", validate=validate.OneOf(POSITIONS))
+    opacity = StrictFloat(load_default=0.7, validate=validate.Range(0, 100))
+    margin = StrictInteger(load_default=20, validate=validate.Range(0, 4096))
+    scale = StrictFloat(load_default=0.15, validate=validate.Range(0, 1, min_inclusive=False))
+    color = colour("#ffffff")
+    format = fields.String(load_default="auto", validate=validate.OneOf(("auto", *IMAGE_FORMATS)))
+
+    @validates_schema
+    def _text_or_file(self, data: Mapping[str, Any], **_: Any) -> None:
+        if ("watermark_text" in data) == ("watermark_file_id" in data):
+            raise ValidationError("give either watermark_text or watermark_file_id", "watermark_text")
+        if "watermark_text" in data and not data["watermark_text"].strip():
+            raise ValidationError("expected text that shows, got only blanks", "watermark_text")

@@ -1,0 +1,67 @@
+"""What a function sees that runs inside the sandbox.
+
+It is called as `function(work)`, decodes `work.inputs`, writes files into `work.out_dir` and returns the outputs it
+made. It raises `geniequeue.errors.JobError` to fail the job with a sentence for the sender.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an input may be.
+
+    Attributes:
+        max_pixels: width times height of one frame.
+        max_frames: frames of an animation.
+        max_total_pixels: pixels of all frames together.
+    """
+
+    max_pixels: int = 100_000_000
+    max_frames: int = 2_000
+    max_total_pixels: int = 600_000_000
+
+
+@dataclass(frozen=True)
+class Work:
+    """One operation's task inside the sandbox.
+
+    Attributes:
+        inputs: files by role: `input`, and one for each of the operation's `file_params`.
+        out_dir: folder for the outputs; nothing else is writable.
+        params: validated params with defaults filled in.
+        limits: what an input may be.
+        report: takes progress from 0.0 to 1.0.
+    """
+
+    inputs: Mapping[str, Path]
+    out_dir: Path
+    params: Mapping[str, Any]
+    limits: Limits = field(default_factory=Limits)
+    report: Callable[[float], None] = lambda _share: None
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file that the function made and verified.
+
+    Attributes:
+        name: file name in `out_dir`.
+        mime: media type.
+        width_px, height_px: size as a viewer shows it; None where it has none.
+        duration_s: length of the first frame sequence; None for stills.
+        facts: further figures for the record: `format_in`, `width_in_px`, `height_in_px`, `frames`, `icc`, …
+    """
+
+    name: str
+    mime: str
+    width_px: int | None
+    height_px: int | None
+    duration_s: float | None = None
+    role: str = "output"
+    facts: Mapping[str, Any] = field(default_factory=dict)
