@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
 
@@ -44,7 +44,7 @@ class StrictFloat(fields.Float):
 class Text(fields.String):
     """Printable text of bounded length; NUL and other control characters but newline and tab are refused."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:  # noqa: ARG002
         if not isinstance(value, str):
             raise ValidationError(f"expected text, got {_shown(value)}")
         if any((ord(c) < 32 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0 for c in value):
@@ -87,7 +87,7 @@ class ParamsSchema(Schema):
     class Meta:
         unknown = RAISE
 
-    error_messages: ClassVar[dict[str, str]] = {"unknown": "unknown parameter"}
+    error_messages = {"unknown": "unknown parameter"}  # noqa: RUF012 (marshmallow reads it from the instance)
 
 
 class ConvertImageParams(ParamsSchema):

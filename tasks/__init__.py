@@ -1,0 +1,5 @@
+"""Celery adapter: `celery -A tasks …`."""
+
+from tasks.celery_app import app
+
+__all__ = ["app"]

@@ -112,6 +112,9 @@ class Records(Protocol):
             RecordInvalid: the content is longer than `max_bytes`.
         """
 
+    def location(self, file_id: str) -> str:
+        """Return where a file's content is: an address below the store's, or the path of an embedded one."""
+
     def upload(
         self,
         source: Path,

@@ -1,0 +1,115 @@
+"""Every Redis key, one function each.
+
+The ledger has BullMQ's layout under `<prefix>:<queue>:`, so that BullMQ's own clients read our queues. Nothing else may
+lie under that prefix, because their maintenance deletes what it does not know; everything of ours is under `gq:`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class QueueKeys:
+    """Keys of one queue's ledger.
+
+    Attributes:
+        prefix: `LEDGER_PREFIX`, `bull` unless set.
+        queue: name of the queue.
+    """
+
+    prefix: str
+    queue: str
+
+    def _key(self, name: str) -> str:
+        return f"{self.prefix}:{self.queue}:{name}"
+
+    def job(self, number: str) -> str:
+        """Hash of one job; its name is the `bullJobId`."""
+        return self._key(number)
+
+    def lock(self, number: str) -> str:
+        """String `<attempt>:<worker>` that expires: the lease."""
+        return self._key(f"{number}:lock")
+
+    def number(self) -> str:
+        """Counter of job numbers."""
+        return self._key("id")
+
+    def prioritized(self) -> str:
+        """Sorted set of waiting jobs with a priority above 0."""
+        return self._key("prioritized")
+
+    def priority_counter(self) -> str:
+        """Counter that keeps first in, first out within one priority."""
+        return self._key("pc")
+
+    def wait(self) -> str:
+        """List of waiting jobs of priority 0; the right end is next."""
+        return self._key("wait")
+
+    def paused(self) -> str:
+        """List that old BullMQ clients rename `wait` to; read, never written."""
+        return self._key("paused")
+
+    def active(self) -> str:
+        """List of jobs that hold a lease."""
+        return self._key("active")
+
+    def delayed(self) -> str:
+        """Sorted set of jobs that wait for a time: score = due in ms times 4096."""
+        return self._key("delayed")
+
+    def completed(self) -> str:
+        """Sorted set of completed jobs by time of finish in ms."""
+        return self._key("completed")
+
+    def failed(self) -> str:
+        """Sorted set of failed and cancelled jobs by time of finish in ms."""
+        return self._key("failed")
+
+    def meta(self) -> str:
+        """Hash of the queue's own settings."""
+        return self._key("meta")
+
+    def events(self) -> str:
+        """Stream of what happened."""
+        return self._key("events")
+
+    def counts(self) -> str:
+        """Hash of counters `completed`, `failed`, `cancelled` that retention does not lower."""
+        return f"gq:counts:{self.queue}"
+
+    def cancel(self, number: str) -> str:
+        """Flag: somebody asked for this job to stop."""
+        return f"gq:cancel:{self.queue}:{number}"
+
+
+def job_index(job_key: str) -> str:
+    """Hash `run`, `round`, `bull`, `attempt` of a job's latest run; `job_key` from `job.job_key`."""
+    return f"gq:job:{job_key}"
+
+
+def workers() -> str:
+    """Sorted set `<queue>|<worker>` by time of the last heartbeat in s, Redis time."""
+    return "gq:workers"
+
+
+def snapshot() -> str:
+    """JSON of what the workers last answered to `inspect`."""
+    return "gq:snapshot"
+
+
+def snapshot_lock() -> str:
+    """Chooses the one process that asks the workers."""
+    return "gq:snapshot:lock"
+
+
+def taxonomy() -> str:
+    """Hash `generation`, `hits`, `misses`, `size` of the taxonomy cache, shared by all processes."""
+    return "gq:taxonomy"
+
+
+def broker_list(queue: str, step: int) -> str:
+    """List that a worker of `queue` pops for one priority step, as kombu names it."""
+    return f"{queue}:{step}" if step else queue

@@ -1,0 +1,271 @@
+"""The ledger: which job is where, in BullMQ's layout.
+
+Every move is one Lua script, so that a job lies in exactly one set.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Literal, cast
+
+import redis
+
+from geniequeue.errors import LedgerUnavailable
+from geniequeue.jobs import keys
+from geniequeue.jobs.job import Entry, Lease, Run, Spec, State
+from geniequeue.jobs.keys import QueueKeys
+from geniequeue.jobs.outcome import Cancelled, Completed, Failed, Final
+from geniequeue.operations import QUEUES
+
+CANCELLED_REASON = "cancelled"
+CANCEL_FLAG_S = 86_400
+TRIM_BATCH = 200
+REDIS_TIMEOUT_S = 2.5
+
+Refusal = Literal["unknown", "final", "stale", "paused", "leased"]
+Finish = Literal["ok", "unknown", "final", "stale", "active"]
+
+
+@dataclass(frozen=True)
+class QueueCounts:
+    """Numbers of one queue at one instant; completed, failed and cancelled never fall."""
+
+    waiting: int
+    active: int
+    completed: int
+    failed: int
+    delayed: int
+    cancelled: int
+
+
+def connect(url: str) -> redis.Redis:
+    """Open a Redis client that answers or fails within 3 s."""
+    return redis.Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+        health_check_interval=30,
+    )
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turn what Redis raises into `LedgerUnavailable`."""
+    try:
+        yield
+    except redis.RedisError as error:
+        raise LedgerUnavailable(f"Redis: {error}") from error
+
+
+class Ledger:
+    """The ledger of all queues in one Redis database.
+
+    Every method raises `LedgerUnavailable` when Redis cannot be reached or refuses to write.
+
+    Args:
+        client: connection with decoded responses.
+        prefix: `LEDGER_PREFIX`.
+    """
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._redis = client
+        self._prefix = prefix
+        self._scripts = {name: client.register_script(_source(name)) for name in _SCRIPTS}
+
+    def queue_keys(self, queue: str) -> QueueKeys:
+        """Return the key names of one queue."""
+        return QueueKeys(self._prefix, queue)
+
+    def ping(self) -> None:
+        """Raise `LedgerUnavailable` unless Redis answers and takes writes."""
+        with reachable():
+            self._redis.set("gq:ping", "1", px=60_000)
+
+    def next_number(self, queue: str) -> str:
+        """Return the next job number of a queue."""
+        with reachable():
+            return str(self._redis.incr(self.queue_keys(queue).number()))
+
+    def current(self, job_key: str) -> Mapping[str, str] | None:
+        """Return `run`, `round`, `bull` of a job's latest run as far as Redis knows."""
+        with reachable():
+            found = cast("dict[str, str]", self._redis.hgetall(keys.job_index(job_key)))
+        return found if "run" in found else None
+
+    def accept(self, run: Run, *, broker_list: str, message: str) -> str:
+        """Write a run into the ledger and push its message; return the `bullJobId` that stands there.
+
+        Calling it twice writes once.
+        """
+        k, spec = self.queue_keys(run.queue), run.spec
+        data = {"jobId": spec.job_id, "operation": spec.operation, "runId": run.id, "requestId": spec.request_id}
+        if run.ledger_only:
+            data["ledgerOnlyUser"] = spec.owner_id
+        names = [k.prioritized(), k.wait(), k.priority_counter(), k.events(), k.meta(), broker_list]
+        _, bull = self._call(
+            "accept",
+            [keys.job_index(run.key), k.job(run.number), *names],
+            [
+                *(run.number, run.id, run.round, spec.priority, spec.operation),
+                *(json.dumps(data), json.dumps({"priority": spec.priority, "attempts": 1}), message, run.bull_job_id),
+            ],
+        )
+        return str(bull)
+
+    def lease(self, run: Run, *, worker: str, lease_s: float, least_attempt: int = 0) -> Lease | Refusal:
+        """Ask for the right to run a job.
+
+        Args:
+            worker: name of the worker, for the lock.
+            least_attempt: largest attempt number in the records, so that numbers grow also when Redis was emptied.
+
+        Returns:
+            the lease, or why there is none.
+        """
+        k = self.queue_keys(run.queue)
+        answer = self._call(
+            "lease",
+            [
+                *(keys.job_index(run.key), k.job(run.number), k.lock(run.number), k.prioritized(), k.wait()),
+                *(k.delayed(), k.active(), k.completed(), k.failed(), k.events(), k.meta(), k.paused()),
+            ],
+            [run.number, run.id, worker, int(lease_s * 1000), least_attempt],
+        )
+        if answer[0] == "given":
+            return Lease(attempt=int(answer[1]), tries=int(answer[2]))
+        return cast("Refusal", answer[0])
+
+    def progress(self, run: Run, attempt: int, percent: float) -> Literal["ok", "cancel", "stale"]:
+        """Write progress, 0 to 100, and learn whether to go on."""
+        k = self.queue_keys(run.queue)
+        names = [k.events(), k.cancel(run.number), k.completed(), k.failed()]
+        answer = self._call(
+            "progress",
+            [keys.job_index(run.key), k.job(run.number), *names],
+            [run.number, attempt, json.dumps(round(percent, 1))],
+        )
+        return cast("Literal['ok', 'cancel', 'stale']", answer)
+
+    def delay(self, run: Run, attempt: int, *, after_s: float, reason: str) -> bool:
+        """Put an active job off; False when a newer attempt exists."""
+        k = self.queue_keys(run.queue)
+        due_ms = self._call(
+            "delay",
+            [
+                *(keys.job_index(run.key), k.job(run.number), k.lock(run.number)),
+                *(k.active(), k.delayed(), k.events()),
+            ],
+            [run.number, attempt, int(after_s * 1000), reason],
+        )
+        return bool(due_ms)
+
+    def finish(self, run: Run, attempt: int | None, outcome: Final) -> Finish:
+        """Move a job to its final set; without an attempt only a job that is not active."""
+        k = self.queue_keys(run.queue)
+        name, returned, reason = _final_fields(outcome)
+        answer = self._call(
+            "finish",
+            [
+                *(keys.job_index(run.key), k.job(run.number), k.lock(run.number), k.prioritized(), k.wait()),
+                *(k.delayed(), k.active(), k.completed(), k.failed(), k.events(), k.counts()),
+                *(k.cancel(run.number), k.paused()),
+            ],
+            [
+                *(run.number, "" if attempt is None else attempt, name, json.dumps(returned), reason),
+            ],
+        )
+        return cast("Finish", answer)
+
+    def ask_to_cancel(self, run: Run) -> None:
+        """Raise the flag that a running attempt looks at."""
+        with reachable():
+            self._redis.set(self.queue_keys(run.queue).cancel(run.number), "1", ex=CANCEL_FLAG_S)
+
+    def cancel_asked(self, run: Run) -> bool:
+        """Tell whether somebody asked for the job to stop."""
+        with reachable():
+            return bool(self._redis.exists(self.queue_keys(run.queue).cancel(run.number)))
+
+    def run_without_item(self, run_id: str, bull_job_id: str) -> Run | None:
+        """Return a run that lives in the ledger only, None where there is none."""
+        queue, number = bull_job_id.split(":")[-2:]
+        with reachable():
+            stored = cast("str | None", self._redis.hget(self.queue_keys(queue).job(number), "data"))
+        data = json.loads(stored) if stored else {}
+        if "ledgerOnlyUser" not in data or data["runId"] != run_id:
+            return None
+        spec = Spec(data["operation"], data["jobId"], data["ledgerOnlyUser"], {}, request_id=data["requestId"])
+        return Run(run_id, 1, queue, bull_job_id, spec, accepted_at="", ledger_only=True)
+
+    def entry(self, queue: str, number: str) -> Entry | None:
+        """Return one job as the ledger has it."""
+        k = self.queue_keys(queue)
+        names = [k.completed(), k.failed(), k.delayed(), k.prioritized(), k.active(), k.wait(), k.paused()]
+        state, *pairs = self._call("entry", [k.job(number), *names], [number])
+        return _entry(state, dict(zip(pairs[::2], pairs[1::2], strict=True))) if state else None
+
+    def counts(self) -> dict[str, QueueCounts]:
+        """Return the numbers of all queues at one instant."""
+        names: list[str] = []
+        for queue in QUEUES:
+            k = self.queue_keys(queue)
+            names += [k.wait(), k.paused(), k.prioritized(), k.active(), k.delayed(), k.counts()]
+        answer = self._call("stats", names, [])
+        return {queue: QueueCounts(*map(int, row)) for queue, row in zip(QUEUES, answer, strict=True)}
+
+    def trim(self, *, keep: int, keep_s: int) -> int:
+        """Forget final jobs beyond a number per set or an age in seconds; counters stay as they are.
+
+        Returns:
+            how many were forgotten.
+        """
+        forgotten = 0
+        for queue in QUEUES:
+            k = self.queue_keys(queue)
+            for name in (k.completed(), k.failed()):
+                while batch := int(self._call("trim", [name], [keep, keep_s * 1000, k.job(""), TRIM_BATCH])):
+                    forgotten += batch
+        return forgotten
+
+    def _call(self, name: str, script_keys: Sequence[str], args: Sequence[Any]) -> Any:
+        with reachable():
+            return self._scripts[name](keys=list(script_keys), args=list(args))
+
+
+_SCRIPTS = ("accept", "lease", "progress", "delay", "finish", "entry", "stats", "trim")
+
+
+def _source(name: str) -> str:
+    return resources.files("geniequeue.jobs").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+def _final_fields(outcome: Final) -> tuple[str, Mapping[str, Any], str]:
+    match outcome:
+        case Completed(result):
+            return "completed", result, ""
+        case Failed(code, message, reason):
+            return "failed", {"error": code, "reason": reason}, message
+        case Cancelled():
+            return "cancelled", {}, CANCELLED_REASON
+
+
+def _entry(state: str, stored: Mapping[str, str]) -> Entry:
+    cancelled = state == "failed" and stored.get("failedReason") == CANCELLED_REASON
+    data = json.loads(stored.get("data", "{}"))
+    return Entry(
+        state=cast("State", "cancelled" if cancelled else state),
+        name=stored.get("name", ""),
+        progress=float(json.loads(stored.get("progress", "0"))),
+        tries=int(stored.get("ats", "0")),
+        timestamp_ms=int(stored.get("timestamp", "0")),
+        processed_ms=int(stored["processedOn"]) if "processedOn" in stored else None,
+        finished_ms=int(stored["finishedOn"]) if "finishedOn" in stored else None,
+        failed_reason=stored.get("failedReason"),
+        result=json.loads(stored.get("returnvalue", "{}")),
+        job_id=str(data.get("jobId", "")),
+    )

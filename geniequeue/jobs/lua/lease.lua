@@ -1,0 +1,25 @@
+-- Give a job to one worker and move it to active.
+-- KEYS: 1 job index  2 job hash  3 lock  4 prioritized  5 wait  6 delayed  7 active  8 completed  9 failed  10 events
+--       11 meta  12 paused
+-- ARGV: 1 number  2 run id  3 worker  4 lease in ms  5 least attempt number on record
+-- Returns {'given', attempt, tries}, or {'unknown'}, {'final'}, {'stale'}, {'paused'}, {'leased'}.
+if redis.call('EXISTS', KEYS[2]) == 0 then return {'unknown'} end
+if redis.call('ZSCORE', KEYS[8], ARGV[1]) or redis.call('ZSCORE', KEYS[9], ARGV[1]) then return {'final'} end
+if redis.call('HGET', KEYS[1], 'run') ~= ARGV[2] then return {'stale'} end
+if redis.call('HEXISTS', KEYS[11], 'paused') == 1 then return {'paused'} end
+if redis.call('EXISTS', KEYS[3]) == 1 then return {'leased'} end
+local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local attempt = math.max(tonumber(redis.call('HGET', KEYS[1], 'attempt') or '0'), tonumber(ARGV[5])) + 1
+local tries = redis.call('HINCRBY', KEYS[2], 'ats', 1)
+redis.call('HSET', KEYS[1], 'attempt', attempt)
+redis.call('SET', KEYS[3], attempt .. ':' .. ARGV[3], 'PX', ARGV[4])
+if redis.call('ZREM', KEYS[4], ARGV[1]) + redis.call('ZREM', KEYS[6], ARGV[1]) == 0 then
+  redis.call('LREM', KEYS[5], 0, ARGV[1])
+  redis.call('LREM', KEYS[12], 0, ARGV[1])
+  redis.call('LREM', KEYS[7], 0, ARGV[1])
+end
+redis.call('LPUSH', KEYS[7], ARGV[1])
+redis.call('HSET', KEYS[2], 'processedOn', now_ms, 'pb', ARGV[3], 'progress', 0)
+redis.call('XADD', KEYS[10], 'MAXLEN', '~', 10000, '*', 'event', 'active', 'jobId', ARGV[1], 'prev', 'waiting')
+return {'given', attempt, tries}

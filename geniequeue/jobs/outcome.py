@@ -1,0 +1,85 @@
+"""How an attempt can end: a closed set, decided here and nowhere else."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from geniequeue.errors import CancelledError, JobError, RecordForbidden, RecordInvalid, RecordsError, RecordsUnavailable
+
+BACKOFF_BASE_S = 2.0
+BACKOFF_CAP_S = 300.0
+
+
+@dataclass(frozen=True)
+class Completed:
+    """The outputs are stored and verified."""
+
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The job is over without an output; `message` is for the person who sent it."""
+
+    code: str
+    message: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Retry:
+    """The cause may pass: try again after some time."""
+
+    after_s: float
+    cause: Failed
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """Somebody asked for the job to stop."""
+
+
+Final = Completed | Failed | Cancelled
+Outcome = Completed | Failed | Retry | Cancelled
+
+
+def decide(error: Exception, *, tries: int, max_tries: int, draw: Callable[[], float] = random.random) -> Outcome:
+    """Return what an attempt that raised `error` comes to.
+
+    Args:
+        tries: attempts of this run so far, this one included.
+        max_tries: attempts in all before a transient failure is final.
+        draw: uniform random number in [0, 1), for the jitter.
+    """
+    if isinstance(error, CancelledError):
+        return Cancelled()
+    failed, transient, retry_after_s = _read(error)
+    if transient and tries < max_tries:
+        return Retry(retry_after_s if retry_after_s is not None else backoff_s(tries, draw), failed)
+    return failed
+
+
+def backoff_s(tries: int, draw: Callable[[], float]) -> float:
+    """Return exponential backoff with full jitter, at least a tenth of a second.
+
+    Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+    ceiling: float = min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2.0 ** (tries - 1))
+    return max(0.1, ceiling * draw())
+
+
+def _read(error: Exception) -> tuple[Failed, bool, float | None]:
+    if isinstance(error, JobError):
+        return Failed(error.kind, error.message, error.reason), error.retryable, error.retry_after_s
+    if isinstance(error, RecordsUnavailable):
+        message = "The record store did not answer; nothing was lost, try again later."
+        return Failed("upstream", message, "records_unavailable"), True, error.retry_after_s
+    if isinstance(error, RecordForbidden | RecordInvalid):
+        return Failed("upstream", f"The record store refused: {error}", "records_refused"), False, None
+    if isinstance(error, RecordsError):
+        return Failed("upstream", f"The record store answered: {error}", None), True, None
+    message = "Something went wrong inside the service; the operators can find it in the log by the job's id."
+    return Failed("internal", message, None), True, None

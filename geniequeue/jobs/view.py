@@ -1,0 +1,139 @@
+"""A job as `GET /jobs/<id>` and the command line show it, put together from item, ledger and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from geniequeue.jobs.job import Entry, State, number_of
+from geniequeue.jobs.ledger import Ledger
+from geniequeue.records.protocol import Item, Records
+
+ITEM_STATES: Mapping[str, State] = {
+    "queued": "waiting",
+    "processing": "active",
+    "completed": "completed",
+    "failed": "failed",
+    "error": "failed",
+    "cancelled": "cancelled",
+}
+VIEW_FIELDS = (
+    *("id", "user_created", "operation", "status", "creator_profile_id", "input_file_id", "priority", "bull_job_id"),
+    *("progress", "result", "error_code", "error_message", "retry_count", "created_at", "started_at", "completed_at"),
+)
+
+
+def view_of(item: Item, entry: Entry | None) -> dict[str, Any]:
+    """Return one job; the ledger, where it knows the job, is fresher than the item until the item is final."""
+    state = ITEM_STATES.get(item["status"], "failed")
+    live = entry if state in ("waiting", "active", "delayed") else None
+    result = item["result"] or {}
+    return {
+        "jobId": item["id"],
+        "bullJobId": item["bull_job_id"],
+        "operation": item["operation"],
+        "input_file_id": item["input_file_id"],
+        "priority": item["priority"],
+        "state": live.state if live else state,
+        "progress": live.progress if live else (item["progress"] or 0),
+        "attempts": result.get("attempts") or (entry.tries if entry else 0),
+        "retry_count": item["retry_count"] or 0,
+        "outputs": result.get("outputs", []),
+        "input": result.get("input"),
+        "error": item["error_code"],
+        "reason": result.get("reason"),
+        "message": item["error_message"],
+        "peak_memory_bytes": result.get("peak_memory_bytes"),
+        "timings": timings_of(item, entry),
+    }
+
+
+def view_without_item(job_id: str, bull_job_id: str, entry: Entry) -> dict[str, Any]:
+    """Return a job that lives in the ledger only, because its item does not exist."""
+    failed = entry.state == "failed"
+    return {
+        "jobId": job_id,
+        "bullJobId": bull_job_id,
+        "operation": entry.name,
+        "input_file_id": None,
+        "priority": None,
+        "state": entry.state,
+        "progress": entry.progress,
+        "attempts": entry.tries,
+        "retry_count": 0,
+        "outputs": [],
+        "input": None,
+        "error": entry.result.get("error") if failed else None,
+        "reason": entry.result.get("reason") if failed else None,
+        "message": entry.failed_reason,
+        "peak_memory_bytes": None,
+        "timings": _ledger_timings(entry),
+    }
+
+
+def entry_of(ledger: Ledger, queue: str, item: Item) -> Entry | None:
+    """Return the ledger's entry of an item, None where it has none."""
+    return ledger.entry(queue, number_of(item["bull_job_id"])) if item["bull_job_id"] else None
+
+
+def timings_of(item: Item, entry: Entry | None) -> dict[str, Any]:
+    """Return when a job was accepted, started and finished, and how long it waited and ran in seconds."""
+    accepted = _from_ms(entry.timestamp_ms) if entry else item["created_at"]
+    return _timings(accepted, item["started_at"], item["completed_at"])
+
+
+def _ledger_timings(entry: Entry) -> dict[str, Any]:
+    return _timings(*map(_from_ms, (entry.timestamp_ms, entry.processed_ms, entry.finished_ms)))
+
+
+def _timings(accepted: str | None, started: str | None, finished: str | None) -> dict[str, Any]:
+    return {
+        "accepted_at": accepted,
+        "started_at": started,
+        "finished_at": finished,
+        "waited_s": _seconds(accepted, started),
+        "ran_s": _seconds(started, finished),
+    }
+
+
+def _from_ms(ms: int | None) -> str | None:
+    if not ms:
+        return None
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _seconds(start: str | None, end: str | None) -> float | None:
+    if not start or not end:
+        return None
+    return round(max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()), 3)
+
+
+def list_jobs(
+    service: Records, *, owner_id: str | None, state: State | None, operation: str | None, page: int, per_page: int
+) -> tuple[list[Item], int]:
+    """Return one page of items, newest first, and how many there are.
+
+    Args:
+        owner_id: whose; None for everyone's.
+        state: waiting and delayed are both `queued` on the item.
+    """
+    where: dict[str, Any] = {}
+    if owner_id is not None:
+        where["user_created"] = owner_id
+    if operation is not None:
+        where["operation"] = operation
+    if state is not None:
+        statuses = {"delayed": ["queued", "processing"]}.get(state) or [
+            status for status, known in ITEM_STATES.items() if known == state
+        ]
+        where["status"] = {"_in": statuses}
+    items = service.list_items(
+        "media_jobs",
+        where,
+        sort=("-created_at", "id"),
+        limit=per_page,
+        offset=(page - 1) * per_page,
+        fields=VIEW_FIELDS,
+    )
+    return items, service.count_items("media_jobs", where)

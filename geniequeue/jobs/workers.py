@@ -1,0 +1,52 @@
+"""Which workers live, by the heartbeats that their main processes write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import redis
+
+from geniequeue.jobs import keys
+from geniequeue.jobs.ledger import reachable
+from geniequeue.operations import QUEUES
+
+BEAT_S = 2.0
+GONE_AFTER_S = 7.0
+
+
+class Workers:
+    """Heartbeats in one sorted set, in Redis' own time.
+
+    Args:
+        client: connection with decoded responses.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+
+    def beat(self, node: str, queues: Sequence[str]) -> None:
+        """Say that a worker lives and which queues it serves."""
+        with reachable():
+            now_s = self._now_s()
+            self._redis.zadd(keys.workers(), dict.fromkeys((f"{queue}|{node}" for queue in queues), now_s))
+            self._redis.zremrangebyscore(keys.workers(), 0, now_s - 3600)
+
+    def leave(self, node: str, queues: Sequence[str]) -> None:
+        """Say that a worker stops."""
+        with reachable():
+            self._redis.zrem(keys.workers(), *(f"{queue}|{node}" for queue in queues))
+
+    def live(self) -> dict[str, list[str]]:
+        """Return the names of the live workers of each queue."""
+        with reachable():
+            members = cast("list[str]", self._redis.zrangebyscore(keys.workers(), self._now_s() - GONE_AFTER_S, "+inf"))
+        nodes: dict[str, list[str]] = {queue: [] for queue in QUEUES}
+        for member in members:
+            queue, node = member.split("|", 1)
+            nodes.setdefault(queue, []).append(node)
+        return nodes
+
+    def _now_s(self) -> float:
+        seconds, microseconds = self._redis.time()
+        return seconds + microseconds / 1e6

@@ -1,0 +1,64 @@
+"""Progress of an attempt: often to the ledger, seldom to the records, and the place where it learns of a cancel."""
+
+from __future__ import annotations
+
+import time
+
+from geniequeue.errors import LedgerUnavailable, RecordsUnavailable
+from geniequeue.jobs.job import Run
+from geniequeue.log import get_logger
+from tasks.services import Services
+
+LEDGER_EVERY_S = 0.5
+RECORDS_EVERY_S = 2.0
+CANCEL_EVERY_S = 0.5
+
+log = get_logger(__name__)
+
+
+class Progress:
+    """Writes the progress of one attempt, never backwards.
+
+    Args:
+        attempt: number of the attempt; a newer one makes this one stale.
+    """
+
+    def __init__(self, services: Services, run: Run, attempt: int) -> None:
+        self._services = services
+        self._run = run
+        self._attempt = attempt
+        self._percent = 0.0
+        self._ledger_at = self._cancel_at = float("-inf")
+        self._records_at = time.monotonic()
+        self._cancelled = False
+
+    def write(self, percent: float) -> None:
+        """Write progress, 0 to 99; 100 is written by the end of the job."""
+        self._percent = max(self._percent, min(99.0, percent))
+        now = time.monotonic()
+        try:
+            if now - self._ledger_at >= LEDGER_EVERY_S:
+                self._ledger_at = now
+                self._services.ledger.progress(self._run, self._attempt, self._percent)
+            if now - self._records_at >= RECORDS_EVERY_S:
+                self._records_at = now
+                self._services.records.update_item(
+                    "media_jobs", self._run.spec.job_id, {"progress": int(self._percent)}
+                )
+        except (LedgerUnavailable, RecordsUnavailable) as error:
+            log.warning("progress not written", error=str(error))
+
+    def cancel_asked(self) -> bool:
+        """Tell whether somebody asked for the job to stop; Redis is asked at most twice a second."""
+        now = time.monotonic()
+        if not self._cancelled and now - self._cancel_at >= CANCEL_EVERY_S:
+            self._cancel_at = now
+            try:
+                self._cancelled = self._services.ledger.cancel_asked(self._run)
+            except LedgerUnavailable as error:
+                log.warning("cancel flag not read", error=str(error))
+        return self._cancelled
+
+    def still_mine(self) -> bool:
+        """Tell whether no newer attempt and no end exists."""
+        return self._services.ledger.progress(self._run, self._attempt, self._percent) != "stale"

@@ -1,0 +1,31 @@
+"""What a task needs, made once per process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from geniequeue.config import Settings
+from geniequeue.jobs.ledger import Ledger, connect
+from geniequeue.records import open_store
+from geniequeue.records.protocol import Records
+
+
+@dataclass(frozen=True)
+class Services:
+    """Settings, records with the service's rights, ledger."""
+
+    settings: Settings
+    records: Records
+    ledger: Ledger
+
+
+@cache
+def services_for(settings: Settings, pid: int) -> Services:
+    """Return the services of this process; the pid keeps a forked child from using its parent's connections."""
+    del pid
+    return Services(
+        settings=settings,
+        records=open_store(settings).as_service(),
+        ledger=Ledger(connect(settings.redis_url), settings.ledger_prefix),
+    )

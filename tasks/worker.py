@@ -1,0 +1,120 @@
+"""What a worker does besides tasks: heartbeats from its main process, the sandbox of its pool child."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, bootsteps, signals
+
+from geniequeue.config import Settings
+from geniequeue.errors import LedgerUnavailable
+from geniequeue.jobs.ledger import connect
+from geniequeue.jobs.workers import BEAT_S, Workers
+from geniequeue.log import get_logger
+from geniequeue.operations import MEDIA_QUEUE
+from geniequeue.sandbox import client as sandbox_client
+
+JOB_FOLDER_PREFIX = "job-"
+
+log = get_logger(__name__)
+
+
+class Heartbeats(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is untyped
+    """A thread of the main process that says every 2 s that the worker lives."""
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        settings: Settings = parent.app.conf.geniequeue
+        self._workers = Workers(connect(settings.redis_url))
+        self._node = parent.hostname
+        self._queues = sorted(parent.app.amqp.queues.consume_from)
+        self._stopped = threading.Event()
+
+    def start(self, parent: Any) -> None:
+        """Start beating."""
+        del parent
+        threading.Thread(target=self._beat, name="heartbeats", daemon=True).start()
+
+    def stop(self, parent: Any) -> None:
+        """Say goodbye, so that nobody waits for the heartbeat to run out."""
+        del parent
+        self._stopped.set()
+        try:
+            self._workers.leave(self._node, self._queues)
+        except LedgerUnavailable as error:
+            log.warning("goodbye not said", error=str(error))
+
+    def _beat(self) -> None:
+        in_trouble = False
+        while not self._stopped.is_set():
+            try:
+                self._workers.beat(self._node, self._queues)
+                in_trouble = False
+            except LedgerUnavailable as error:
+                if not in_trouble:
+                    log.warning("no heartbeat", error=str(error))
+                in_trouble = True
+            self._stopped.wait(BEAT_S)
+
+
+def install(app: Celery) -> None:
+    """Add the worker's own steps to an app."""
+    app.steps["worker"].add(Heartbeats)
+
+
+def serves_media(app: Celery) -> bool:
+    """Tell whether this worker consumes the media queue."""
+    return MEDIA_QUEUE in app.amqp.queues.consume_from
+
+
+@signals.worker_init.connect
+def _prepare_media(sender: Any, **_: Any) -> None:
+    """Refuse to serve media without a sandbox, and remove what a killed worker left."""
+    if not serves_media(sender.app):
+        return
+    settings: Settings = sender.app.conf.geniequeue
+    why_not = sandbox_client.available() if settings.sandbox else None
+    if why_not:
+        sys.exit(f"geniequeue: the media worker does not start without its sandbox: {why_not}. SANDBOX=off overrides.")
+    if not settings.sandbox:
+        log.warning("SANDBOX=off: outside bytes are decoded without a jail")
+    settings.media_tmp_dir.mkdir(parents=True, exist_ok=True)
+    for left in settings.media_tmp_dir.glob(f"{JOB_FOLDER_PREFIX}*"):
+        log.warning("removing what a killed worker left", folder=left.name)
+        shutil.rmtree(left, ignore_errors=True)
+
+
+@signals.worker_process_init.connect
+def _warm_sandbox(**_: Any) -> None:
+    """Start the sandbox with the pool child, in its main thread, to which its life is tied."""
+    from tasks.celery_app import app
+
+    if serves_media(app):
+        media_sandbox(app.conf.geniequeue)
+
+
+@signals.worker_process_shutdown.connect
+def _close_sandbox(**_: Any) -> None:
+    from tasks.celery_app import app
+
+    if serves_media(app):
+        media_sandbox(app.conf.geniequeue).close()
+
+
+def media_sandbox(settings: Settings) -> sandbox_client.Sandbox:
+    """Return the sandbox of this pool child, started on first use."""
+    return _sandbox_of(settings.media_tmp_dir, settings.sandbox, os.getpid())
+
+
+@cache
+def _sandbox_of(root: Path, enabled: bool, pid: int) -> sandbox_client.Sandbox:
+    del pid
+    sandbox = sandbox_client.Sandbox(root, enabled=enabled)
+    sandbox.start()
+    return sandbox
