@@ -39,6 +39,7 @@ LEASE_MARGIN_S = 600.0
 """How much longer than the operation's limit a lease stands: downloads, uploads and the record store take time too."""
 
 UNKNOWN_OPERATION_DELAY_S = 30.0
+PAUSED_DELAY_S = 5.0
 PATIENCE_S = (0.5, 1, 2, 4, 8, 16)
 
 T = TypeVar("T")
@@ -126,6 +127,9 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
         )
         if isinstance(lease, Lease):
             return Attempt(run, lease, services, Progress(services, run, lease.attempt))
+        if lease == "paused":
+            log.info("queue paused, message put back")
+            raise self.retry(countdown=PAUSED_DELAY_S)
         log.info("message dropped", why=lease)
         return None
 
@@ -134,6 +138,7 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
             self._say_processing(attempt)
             return self.perform(attempt)
         except GenieQueueError as error:
+            attempt.peak_memory_bytes = getattr(error, "peak_memory_bytes", None)
             return self._decide(attempt, error)
         except Exception as error:
             log.exception("attempt broke")

@@ -58,7 +58,7 @@ def finish(
         ledger.finish(run, attempt, outcome)
         return Ended(outcome, won=True)
     ended = _claim_result(service, run, attempt, outcome, peak_memory_bytes)
-    service.update_item("media_jobs", run.spec.job_id, item_fields(ended.outcome))
+    service.update_item("media_jobs", run.spec.job_id, item_fields(ended.outcome, peak_memory_bytes))
     ledger.finish(run, attempt, ended.outcome)
     service.update_item("media_job_runs", run.id, {"open": False})
     log.info("job ended", outcome=outcome_name(ended.outcome), won=ended.won, peak_memory_bytes=peak_memory_bytes)
@@ -115,13 +115,14 @@ def outcome_of(row: Item) -> Final:
     return Failed(str(row["error_code"]), str(stored.get("message", "")), stored.get("reason"))
 
 
-def item_fields(outcome: Final) -> dict[str, Any]:
+def item_fields(outcome: Final, peak_memory_bytes: int | None = None) -> dict[str, Any]:
     """Return an outcome as fields of the `media_jobs` item."""
     fields: dict[str, Any] = {"status": outcome_name(outcome), "completed_at": now_iso()}
     match outcome:
         case Completed(result):
             return fields | {"progress": 100, "result": dict(result), "error_code": None, "error_message": None}
         case Failed(code, message, reason):
-            return fields | {"error_code": code, "error_message": message, "result": {"reason": reason}}
+            result = {"reason": reason, "peak_memory_bytes": peak_memory_bytes}
+            return fields | {"error_code": code, "error_message": message, "result": result}
         case Cancelled():
             return fields | {"error_code": "cancelled", "error_message": "The job was cancelled."}

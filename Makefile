@@ -1,0 +1,53 @@
+# `make` lists the targets. Everything is installed below .venv, but for the Debian packages of scripts/setup-system.sh.
+export PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CACHES := .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+.PHONY: help setup system demo up test check bench bench-images bench-api clean clean-data
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## Install what is missing; asks for root only when a Debian package is missing
+
+demo: setup ## Send a photograph through the whole system (FILE=my.jpg: yours) and print what came out
+	@$(BIN)/python -m geniequeue.cli.demo $(if $(FILE),--file "$$FILE")
+
+up: setup ## Run every process of the Procfile in the foreground; Ctrl-C ends them
+	@$(BIN)/geniequeue up
+
+test: setup ## Set up, then check
+	@$(MAKE) --no-print-directory check
+
+check: ## Ruff, mypy --strict, import-linter, pytest
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict geniequeue api tasks
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+bench: bench-images bench-api ## Run all benchmarks; each prints ratios against a peer of the same run
+
+bench-images: setup ## Image jobs against bare pyvips and Wand
+	@$(BIN)/python bench/images.py
+
+bench-api: setup ## Requests per second and latency of the API
+	@$(BIN)/python bench/api.py
+
+clean: ## Delete .venv and caches; var/ stays
+	rm -rf $(VENV) $(CACHES) build *.egg-info
+	find api bench geniequeue tasks tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+clean-data: ## Delete var/: the embedded Redis, records and files
+	@echo "deleting $(CURDIR)/var with all jobs, records and files in it"
+	rm -rf var
+
+system:
+	@scripts/setup-system.sh
+
+$(VENV)/.installed: setup.cfg pyproject.toml | system
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit("expected Python 3.11 or newer, got %d.%d: run make PYTHON=/path/to/python3.11" % v if v < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[media,dev]'
+	@touch $@

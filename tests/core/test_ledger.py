@@ -1,0 +1,225 @@
+"""The ledger's scripts against a real Redis: a job lies in exactly one set, and only the newest attempt may write."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import redis
+
+from geniequeue.errors import LedgerUnavailable
+from geniequeue.jobs.job import Lease, Run, Spec, run_id_of
+from geniequeue.jobs.ledger import Ledger, connect
+from geniequeue.jobs.outcome import Cancelled, Completed, Failed
+from geniequeue.operations import MEDIA_QUEUE
+
+SETS = ("prioritized", "wait", "active", "delayed", "completed", "failed")
+
+
+@pytest.fixture
+def client(redis_url: str) -> redis.Redis:
+    return connect(redis_url)
+
+
+@pytest.fixture
+def ledger(client: redis.Redis) -> Ledger:
+    client.flushdb()
+    return Ledger(client, "bull")
+
+
+def make_run(ledger: Ledger, *, job_id: str | None = None, round_: int = 1, priority: int = 10) -> Run:
+    job_id = job_id or str(uuid.uuid4())
+    number = ledger.next_number(MEDIA_QUEUE)
+    spec = Spec("convert_image", job_id, "owner", {"format": "webp"}, priority=priority)
+    return Run(run_id_of(job_id, round_), round_, MEDIA_QUEUE, f"bull:{MEDIA_QUEUE}:{number}", spec, accepted_at="")
+
+
+def accept(ledger: Ledger, run: Run) -> str:
+    return ledger.accept(run, broker_list="media-jobs:10", message="{}")
+
+
+def lease(ledger: Ledger, run: Run, least: int = 0) -> Lease:
+    got = ledger.lease(run, worker="media@here", lease_s=30, least_attempt=least)
+    assert isinstance(got, Lease), got
+    return got
+
+
+def sets_with(client: redis.Redis, run: Run) -> list[str]:
+    prefix = f"bull:{MEDIA_QUEUE}:"
+    found = []
+    for name in SETS:
+        key = prefix + name
+        kind = client.type(key)
+        inside = client.zscore(key, run.number) if kind == "zset" else client.lpos(key, run.number)
+        found += [name] if kind != "none" and inside is not None else []
+    return found
+
+
+def test_accepting_a_run_twice_writes_one_entry_and_one_message(ledger: Ledger, client: redis.Redis) -> None:
+    run = make_run(ledger)
+    assert accept(ledger, run) == run.bull_job_id == accept(ledger, run)
+    assert client.llen("media-jobs:10") == 1
+    assert sets_with(client, run) == ["prioritized"]
+
+
+def test_a_second_run_of_an_older_round_is_not_accepted(ledger: Ledger, client: redis.Redis) -> None:
+    first = make_run(ledger)
+    second = make_run(ledger, job_id=first.spec.job_id, round_=2)
+    accept(ledger, second)
+    assert accept(ledger, first) == second.bull_job_id
+    assert client.llen("media-jobs:10") == 1
+
+
+def test_priority_0_waits_in_the_list_that_bullmq_reads(ledger: Ledger, client: redis.Redis) -> None:
+    run = make_run(ledger, priority=0)
+    accept(ledger, run)
+    assert sets_with(client, run) == ["wait"]
+
+
+def test_a_job_moves_through_exactly_one_set_at_a_time(ledger: Ledger, client: redis.Redis) -> None:
+    run = make_run(ledger)
+    accept(ledger, run)
+    attempt = lease(ledger, run).attempt
+    assert sets_with(client, run) == ["active"]
+    assert ledger.delay(run, attempt, after_s=5, reason="later")
+    assert sets_with(client, run) == ["delayed"]
+    attempt = lease(ledger, run).attempt
+    assert ledger.finish(run, attempt, Completed({"outputs": []})) == "ok"
+    assert sets_with(client, run) == ["completed"]
+
+
+def test_every_move_is_announced_in_the_event_stream(ledger: Ledger, client: redis.Redis) -> None:
+    run = make_run(ledger)
+    accept(ledger, run)
+    attempt = lease(ledger, run).attempt
+    ledger.progress(run, attempt, 40)
+    ledger.finish(run, attempt, Failed("input", "The file is empty."))
+    events = [fields for _, fields in client.xrange(f"bull:{MEDIA_QUEUE}:events")]
+    assert [event["event"] for event in events] == ["added", "waiting", "active", "progress", "failed"]
+    assert json.loads(events[3]["data"]) == 40
+    assert events[4]["failedReason"] == "The file is empty."
+
+
+def test_of_many_workers_exactly_one_gets_the_lease(ledger: Ledger) -> None:
+    run = make_run(ledger)
+    accept(ledger, run)
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda n: ledger.lease(run, worker=f"w{n}", lease_s=30), range(50)))
+    assert sum(isinstance(answer, Lease) for answer in answers) == 1
+    assert {answer for answer in answers if not isinstance(answer, Lease)} == {"leased"}
+
+
+def test_an_unknown_or_forged_run_gets_no_lease(ledger: Ledger) -> None:
+    run = make_run(ledger)
+    assert ledger.lease(run, worker="w", lease_s=30) == "unknown"
+    accept(ledger, run)
+    forged = Run("another", 1, run.queue, run.bull_job_id, run.spec, "")
+    assert ledger.lease(forged, worker="w", lease_s=30) == "stale"
+
+
+def test_a_paused_queue_gives_no_lease(ledger: Ledger, client: redis.Redis) -> None:
+    run = make_run(ledger)
+    accept(ledger, run)
+    client.hset(f"bull:{MEDIA_QUEUE}:meta", "paused", 1)
+    assert ledger.lease(run, worker="w", lease_s=30) == "paused"
+
+
+def test_a_finished_job_stays_as_it_ended(ledger: Ledger) -> None:
+    run = make_run(ledger)
+    accept(ledger, run)
+    attempt = lease(ledger, run).attempt
+    ledger.finish(run, attempt, Completed())
+    assert ledger.finish(run, attempt, Failed("tool", "late")) == "final"
+    assert ledger.lease(run, worker="w", lease_s=30) == "final"
+    assert ledger.progress(run, attempt, 50) == "stale"
+    assert ledger.entry(MEDIA_QUEUE, run.number).state == "completed"  # type: ignore[union-attr]
+
+
+def test_an_older_attempt_can_write_nothing(ledger: Ledger, client: redis.Redis) -> None:
+    run = make_run(ledger)
+    accept(ledger, run)
+    old = lease(ledger, run).attempt
+    client.delete(f"bull:{MEDIA_QUEUE}:{run.number}:lock")
+    new = lease(ledger, run).attempt
+    assert new == old + 1
+    assert ledger.progress(run, old, 90) == "stale"
+    assert not ledger.delay(run, old, after_s=1, reason="")
+    assert ledger.finish(run, old, Completed()) == "stale"
+    assert sets_with(client, run) == ["active"]
+
+
+def test_attempt_numbers_start_above_what_the_records_know(ledger: Ledger) -> None:
+    run = make_run(ledger)
+    accept(ledger, run)
+    got = lease(ledger, run, least=7)
+    assert (got.attempt, got.tries) == (8, 1)
+
+
+def test_attempts_go_on_growing_over_rounds_while_tries_start_again(ledger: Ledger) -> None:
+    first = make_run(ledger)
+    accept(ledger, first)
+    ledger.finish(first, lease(ledger, first).attempt, Failed("tool", "no"))
+    second = make_run(ledger, job_id=first.spec.job_id, round_=2)
+    accept(ledger, second)
+    assert lease(ledger, second) == Lease(attempt=2, tries=1)
+
+
+def test_a_waiting_job_is_cancelled_without_an_attempt_but_an_active_one_is_not(ledger: Ledger) -> None:
+    waiting, active = make_run(ledger), make_run(ledger)
+    accept(ledger, waiting)
+    accept(ledger, active)
+    lease(ledger, active)
+    assert ledger.finish(waiting, None, Cancelled()) == "ok"
+    assert ledger.finish(active, None, Cancelled()) == "active"
+    assert ledger.entry(MEDIA_QUEUE, waiting.number).state == "cancelled"  # type: ignore[union-attr]
+
+
+def test_a_cancel_flag_is_told_with_the_next_progress(ledger: Ledger) -> None:
+    run = make_run(ledger)
+    accept(ledger, run)
+    attempt = lease(ledger, run).attempt
+    assert ledger.progress(run, attempt, 10) == "ok"
+    ledger.ask_to_cancel(run)
+    assert ledger.progress(run, attempt, 20) == "cancel"
+    assert ledger.cancel_asked(run)
+
+
+def test_the_counts_are_those_of_one_instant_and_cancelled_is_apart_from_failed(ledger: Ledger) -> None:
+    runs = [make_run(ledger, priority=priority) for priority in (0, 10, 10, 10, 10, 10)]
+    for run in runs:
+        accept(ledger, run)
+    ledger.finish(runs[1], lease(ledger, runs[1]).attempt, Completed())
+    ledger.finish(runs[2], lease(ledger, runs[2]).attempt, Failed("input", "no"))
+    ledger.finish(runs[3], None, Cancelled())
+    ledger.delay(runs[4], lease(ledger, runs[4]).attempt, after_s=60, reason="")
+    lease(ledger, runs[5])
+    counts = ledger.counts()[MEDIA_QUEUE]
+    assert (counts.waiting, counts.active, counts.completed, counts.failed, counts.delayed, counts.cancelled) == (
+        *(1, 1, 1, 1, 1, 1),
+    )
+
+
+def test_trimming_forgets_the_oldest_and_keeps_the_counters(ledger: Ledger, client: redis.Redis) -> None:
+    runs = [make_run(ledger) for _ in range(5)]
+    for run in runs:
+        accept(ledger, run)
+        ledger.finish(run, lease(ledger, run).attempt, Completed())
+    assert ledger.trim(keep=2, keep_s=3600) == 3
+    assert ledger.counts()[MEDIA_QUEUE].completed == 5
+    assert client.zcard(f"bull:{MEDIA_QUEUE}:completed") == 2
+    assert ledger.current(runs[0].key) is None
+    assert ledger.current(runs[4].key) is not None
+
+
+def test_no_param_of_a_job_is_kept_in_redis(ledger: Ledger, client: redis.Redis) -> None:
+    run = make_run(ledger)
+    accept(ledger, run)
+    assert "webp" not in json.dumps(client.hgetall(run.bull_job_id))
+
+
+def test_a_redis_that_is_not_there_is_one_clear_error() -> None:
+    ledger = Ledger(connect("redis://127.0.0.1:1/0"), "bull")
+    with pytest.raises(LedgerUnavailable):
+        ledger.counts()

@@ -1,0 +1,55 @@
+"""How an attempt ends is decided in one place from the error tree."""
+
+from __future__ import annotations
+
+import pytest
+
+from geniequeue.errors import (
+    CancelledError,
+    InputError,
+    PolicyError,
+    RecordForbidden,
+    RecordsUnavailable,
+    ToolError,
+    UpstreamError,
+)
+from geniequeue.jobs.outcome import Cancelled, Failed, Retry, backoff_s, decide
+
+
+@pytest.mark.parametrize("error", [InputError("no"), PolicyError("no"), ToolError("no")])
+def test_wrong_input_policy_and_tool_fail_at_once(error: Exception) -> None:
+    assert isinstance(decide(error, tries=1, max_tries=3), Failed)
+
+
+@pytest.mark.parametrize("error", [UpstreamError("no"), RecordsUnavailable("no"), RuntimeError("bug")])
+def test_what_may_pass_is_tried_again_until_the_tries_are_used_up(error: Exception) -> None:
+    assert isinstance(decide(error, tries=1, max_tries=3), Retry)
+    assert isinstance(decide(error, tries=2, max_tries=3), Retry)
+    assert isinstance(decide(error, tries=3, max_tries=3), Failed)
+
+
+def test_what_upstream_asks_for_is_honoured() -> None:
+    outcome = decide(RecordsUnavailable("no", retry_after_s=17), tries=1, max_tries=3)
+    assert isinstance(outcome, Retry)
+    assert outcome.after_s == 17
+
+
+def test_a_refusal_of_the_store_is_final_and_named() -> None:
+    outcome = decide(RecordForbidden("media_jobs: update"), tries=1, max_tries=3)
+    assert isinstance(outcome, Failed)
+    assert "media_jobs" in outcome.message
+
+
+def test_a_cancel_is_not_a_failure() -> None:
+    assert decide(CancelledError(), tries=1, max_tries=3) == Cancelled()
+
+
+def test_the_backoff_doubles_its_ceiling_and_is_jittered_over_the_whole_range() -> None:
+    assert [backoff_s(tries, lambda: 1.0) for tries in (1, 2, 3, 20)] == [2.0, 4.0, 8.0, 300.0]
+    assert backoff_s(5, lambda: 0.0) == 0.1
+
+
+def test_an_unforeseen_error_says_nothing_of_the_inside() -> None:
+    outcome = decide(RuntimeError("/srv/secret/path"), tries=3, max_tries=3)
+    assert isinstance(outcome, Failed)
+    assert "secret" not in outcome.message

@@ -1,0 +1,273 @@
+"""Accept, retry and cancel on the real embedded store and a real Redis; the worker's part is played by the ledger."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from geniequeue.errors import LedgerUnavailable, RequestRefused
+from geniequeue.jobs.finish import finish
+from geniequeue.jobs.job import Lease, Run
+from geniequeue.jobs.ledger import Ledger, connect
+from geniequeue.jobs.outcome import Completed, Failed
+from geniequeue.jobs.principal import Principal
+from geniequeue.jobs.producer import Producer
+from geniequeue.jobs.request import MediaRequest
+from geniequeue.records.embedded import EmbeddedStore
+
+OPERATION = "resize_image"
+
+
+class World:
+    """A store, a ledger and a producer, with two creators and an admin."""
+
+    def __init__(self, root: Path, redis_url: str) -> None:
+        client = connect(redis_url)
+        client.flushdb()
+        self.root = root
+        self.store = EmbeddedStore(root, "s" * 40)
+        self.ledger = Ledger(client, "bull")
+        self.producer = Producer(self.store, self.ledger, "bull")
+        self.records = self.store.as_service()
+        self.creator, self.stranger = self.principal("creator"), self.principal("stranger")
+        self.admin = self.principal("admin", admin=True)
+
+    def principal(self, name: str, *, admin: bool = False) -> Principal:
+        user = self.store.ensure_user(name, "pro", admin)
+        return Principal(user.id, admin, self.store.mint_token(user, 600), "pro")
+
+    def item(self, owner: Principal | None = None, **fields: Any) -> str:
+        records = self.store.as_user((owner or self.creator).token)
+        source = self.root / "source.bin"
+        source.write_bytes(b"content")
+        file_id = str(uuid.uuid4())
+        records.upload(source, file_id=file_id, filename="a.jpg", mime="image/jpeg")
+        data = {"operation": OPERATION, "input_file_id": file_id, "params": {"width": 10}, **fields}
+        return str(records.create_item("media_jobs", data)["id"])
+
+    def accept(self, job_id: str, who: Principal | None = None, **members: Any) -> str:
+        request = MediaRequest(job_id, members.pop("operation", OPERATION), request_id="r", **members)
+        return self.producer.accept(request, who or self.creator).bull_job_id
+
+    def run_of(self, job_id: str) -> Run:
+        run = self.producer.latest_run(job_id)
+        assert run is not None
+        return run
+
+    def work(self, job_id: str, outcome: Completed | Failed) -> None:
+        run = self.run_of(job_id)
+        lease = self.ledger.lease(run, worker="w", lease_s=30, least_attempt=run.spec.attempts_before)
+        assert isinstance(lease, Lease)
+        finish(self.records, self.ledger, run, lease.attempt, outcome)
+
+
+@pytest.fixture
+def world(tmp_path: Path, redis_url: str) -> World:
+    return World(tmp_path, redis_url)
+
+
+def refused(call: Callable[[], object]) -> RequestRefused:
+    with pytest.raises(RequestRefused) as caught:
+        call()
+    return caught.value
+
+
+def test_an_accepted_job_is_queued_in_the_records_and_waiting_in_the_ledger(world: World) -> None:
+    job_id = world.item()
+    bull = world.accept(job_id)
+    item = world.records.get_item("media_jobs", job_id)
+    assert (item["status"], item["bull_job_id"]) == ("queued", bull)
+    entry = world.ledger.entry("media-jobs", bull.rsplit(":", 1)[1])
+    assert entry is not None
+    assert (entry.state, entry.name, entry.job_id) == ("waiting", OPERATION, job_id)
+
+
+def test_what_runs_is_frozen_with_all_defaults_filled_in(world: World) -> None:
+    job_id = world.item()
+    world.accept(job_id, priority=3)
+    spec = world.run_of(job_id).spec
+    assert (spec.params["fit"], spec.params["quality"], spec.priority) == ("inside", 85, 3)
+    assert spec.owner_id == world.creator.user_id
+
+
+def test_the_request_wins_over_the_item(world: World) -> None:
+    job_id = world.item(priority=20)
+    world.accept(job_id, params={"height": 7})
+    spec = world.run_of(job_id).spec
+    assert spec.params["height"] == 7
+    assert "width" not in spec.params
+    assert spec.priority == 20
+
+
+def test_another_operation_than_the_stored_one_is_a_mismatch(world: World) -> None:
+    job_id = world.item()
+    error = refused(lambda: world.accept(job_id, operation="strip_metadata", params={}))
+    assert (error.status, error.code) == (409, "operation_mismatch")
+
+
+def test_somebody_elses_job_looks_like_one_that_does_not_exist(world: World) -> None:
+    job_id = world.item()
+    for call in (
+        lambda: world.accept(job_id, world.stranger),
+        lambda: world.producer.retry(job_id, world.stranger, "r"),
+        lambda: world.producer.cancel(job_id, world.stranger),
+    ):
+        assert refused(call).status == 404
+    assert world.producer.latest_run(job_id) is None
+
+
+def test_an_admin_acts_for_the_owner(world: World) -> None:
+    job_id = world.item()
+    world.accept(job_id, world.admin)
+    assert world.run_of(job_id).spec.owner_id == world.creator.user_id
+
+
+def test_row_8_another_creators_file_is_not_found(world: World) -> None:
+    theirs = world.records.get_item("media_jobs", world.item(world.stranger))["input_file_id"]
+    error = refused(lambda: world.accept(world.item(), input_file_id=theirs))
+    assert (error.status, error.code) == (404, "not_found")
+
+
+def test_another_creators_profile_is_not_found(world: World) -> None:
+    profile = world.records.create_item("creator_profiles", {"user_id": world.stranger.user_id, "platform": "x"})
+    assert refused(lambda: world.accept(world.item(), creator_profile_id=profile["id"])).status == 404
+
+
+def test_row_18_an_unknown_param_is_refused_by_name_and_nothing_is_written(world: World) -> None:
+    job_id = world.item()
+    error = refused(lambda: world.accept(job_id, params={"width": 1, "evil": 1}))
+    assert error.status == 422
+    assert "evil" in str(error.errors)
+    assert world.producer.latest_run(job_id) is None
+
+
+def test_a_hundred_equal_requests_at_once_make_one_run_and_one_message(world: World) -> None:
+    job_id = world.item()
+    with ThreadPoolExecutor(32) as pool:
+        answers = set(pool.map(lambda _: world.accept(job_id), range(100)))
+    assert len(answers) == 1
+    assert world.ledger.counts()["media-jobs"].waiting == 1
+    assert world.records.count_items("media_job_runs", {"job_id": job_id}) == 1
+
+
+def test_after_redis_forgot_everything_the_records_still_know_that_the_job_is_done(world: World) -> None:
+    job_id = world.item()
+    world.accept(job_id)
+    world.work(job_id, Completed())
+    connect_again = world.ledger
+    connect_again._redis.flushdb()
+    assert refused(lambda: world.accept(job_id)).code == "already_completed"
+
+
+def test_a_run_whose_request_died_before_the_ledger_is_finished_by_the_next_one(world: World) -> None:
+    job_id = world.item()
+    bull = world.accept(job_id)
+    run = world.run_of(job_id)
+    world.ledger._redis.flushdb()
+    world.records.update_item("media_job_runs", run.id, {"accepted_at": "2020-01-01T00:00:00.000Z"})
+    assert world.accept(job_id) == bull
+    assert world.ledger.counts()["media-jobs"].waiting == 1
+
+
+def test_nothing_is_written_when_redis_is_away(world: World) -> None:
+    job_id = world.item()
+    away = Producer(world.store, Ledger(connect("redis://127.0.0.1:1/0"), "bull"), "bull")
+    with pytest.raises(LedgerUnavailable):
+        away.accept(MediaRequest(job_id, OPERATION), world.creator)
+    assert world.producer.latest_run(job_id) is None
+    assert world.records.get_item("media_jobs", job_id)["bull_job_id"] is None
+
+
+def test_a_failed_job_is_retried_as_a_new_round_at_priority_5_with_growing_attempts(world: World) -> None:
+    job_id = world.item()
+    first = world.accept(job_id)
+    world.work(job_id, Failed("tool", "no"))
+    again = world.producer.retry(job_id, world.creator, "r2").bull_job_id
+    assert again != first
+    run = world.run_of(job_id)
+    assert (run.round, run.spec.priority, run.spec.attempts_before) == (2, 5, 1)
+    item = world.records.get_item("media_jobs", job_id)
+    assert (item["status"], item["retry_count"], item["error_code"]) == ("queued", 1, None)
+    world.work(job_id, Completed())
+    assert world.records.get_item("media_job_results", run.id)["attempt"] == 2
+
+
+def test_row_10_only_a_failed_job_can_be_retried(world: World) -> None:
+    job_id = world.item()
+    assert refused(lambda: world.producer.retry(job_id, world.creator, "r")).reason == "queued"
+    world.accept(job_id)
+    assert refused(lambda: world.producer.retry(job_id, world.creator, "r")).status == 409
+    world.work(job_id, Completed())
+    assert refused(lambda: world.producer.retry(job_id, world.creator, "r")).reason == "completed"
+
+
+def test_two_retries_at_once_make_one_round(world: World) -> None:
+    job_id = world.item()
+    world.accept(job_id)
+    world.work(job_id, Failed("tool", "no"))
+
+    def retry(_: int) -> str:
+        try:
+            return world.producer.retry(job_id, world.creator, "r").bull_job_id
+        except RequestRefused as error:
+            return error.code
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = set(pool.map(retry, range(16)))
+    assert len(answers - {"not_failed"}) == 1
+    assert world.run_of(job_id).round == 2
+
+
+def test_a_job_that_failed_before_this_system_existed_can_be_retried(world: World) -> None:
+    job_id = world.item()
+    world.records.update_item("media_jobs", job_id, {"status": "failed"})
+    world.producer.retry(job_id, world.creator, "r")
+    assert world.run_of(job_id).round == 1
+
+
+def test_a_waiting_job_is_cancelled_everywhere_at_once(world: World) -> None:
+    job_id = world.item()
+    bull = world.accept(job_id)
+    assert world.producer.cancel(job_id, world.creator) == "cancelled"
+    assert world.records.get_item("media_jobs", job_id)["status"] == "cancelled"
+    entry = world.ledger.entry("media-jobs", bull.rsplit(":", 1)[1])
+    assert entry is not None
+    assert entry.state == "cancelled"
+    assert world.ledger.lease(world.run_of(job_id), worker="w", lease_s=1) == "final"
+    assert refused(lambda: world.producer.cancel(job_id, world.creator)).code == "already_final"
+    assert refused(lambda: world.accept(job_id)).code == "already_cancelled"
+
+
+def test_an_active_job_is_only_asked_to_stop(world: World) -> None:
+    job_id = world.item()
+    world.accept(job_id)
+    run = world.run_of(job_id)
+    assert isinstance(world.ledger.lease(run, worker="w", lease_s=30), Lease)
+    assert world.producer.cancel(job_id, world.creator) == "cancelling"
+    assert world.ledger.cancel_asked(run)
+
+
+def test_a_job_without_an_item_is_kept_per_user_and_seen_by_nobody_else(world: World) -> None:
+    job_id = str(uuid.uuid4())
+    mine = world.accept(job_id, params={"width": 1})
+    assert world.accept(job_id, params={"width": 1}) == mine
+    assert world.accept(job_id, world.stranger, params={"width": 1}) != mine
+
+
+def test_the_first_outcome_wins_and_the_late_one_is_told(world: World) -> None:
+    job_id = world.item()
+    world.accept(job_id)
+    run = world.run_of(job_id)
+    lease = world.ledger.lease(run, worker="w", lease_s=30)
+    assert isinstance(lease, Lease)
+    assert finish(world.records, world.ledger, run, lease.attempt, Failed("tool", "first")).won
+    late = finish(world.records, world.ledger, replace(run), lease.attempt, Completed())
+    assert not late.won
+    assert late.outcome == Failed("tool", "first")
+    assert world.records.get_item("media_jobs", job_id)["status"] == "failed"
