@@ -8,6 +8,7 @@
     │   ├── ToolError          a library or program failed on good input    (kind tool)
     │   ├── VerifyError        the output is not what was promised          (kind verify)
     │   ├── TimeLimitError     the wall clock limit struck                  (kind timeout)
+    │   ├── MemoryLimitError   the work needed more memory than it may  (kind oom)
     │   ├── LostError          the process that did the work died           (kind lost)
     │   └── UpstreamError      records or files could not be reached; retryable (kind upstream)
     ├── CancelledError         somebody asked for the job to stop; not a failure
@@ -47,10 +48,14 @@ class JobError(GenieQueueError):
     Args:
         message: one sentence for the person who sent the job.
         reason: a stable word that says it more exactly than `kind`, such as `empty_file`.
+
+    Attributes:
+        peak_memory_bytes: of the sandboxed work that raised it, where it ran.
     """
 
     kind: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
+    peak_memory_bytes: int | None = None
 
     def __init__(self, message: str, *, reason: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -79,6 +84,10 @@ class TimeLimitError(JobError):
     kind = "timeout"
 
 
+class MemoryLimitError(JobError):
+    kind = "oom"
+
+
 class LostError(JobError):
     kind = "lost"
     retryable = True
@@ -91,7 +100,16 @@ class UpstreamError(JobError):
 
 JOB_ERRORS: Mapping[str, type[JobError]] = {
     error.kind: error
-    for error in (InputError, PolicyError, ToolError, VerifyError, TimeLimitError, LostError, UpstreamError)
+    for error in (
+        InputError,
+        PolicyError,
+        ToolError,
+        VerifyError,
+        TimeLimitError,
+        MemoryLimitError,
+        LostError,
+        UpstreamError,
+    )
 }
 
 
