@@ -71,9 +71,14 @@ def backoff_s(tries: int, draw: Callable[[], float]) -> float:
     return max(0.1, ceiling * draw())
 
 
+def sentence(message: str) -> str:
+    """Return a message as a sentence: a capital at the start, a full stop at the end."""
+    return message[:1].upper() + message[1:].rstrip(".") + "."
+
+
 def _read(error: Exception) -> tuple[Failed, bool, float | None]:
     if isinstance(error, JobError):
-        return Failed(error.kind, error.message, error.reason), error.retryable, error.retry_after_s
+        return Failed(error.kind, sentence(error.message), error.reason), error.retryable, error.retry_after_s
     if isinstance(error, RecordsUnavailable):
         message = "The record store did not answer; nothing was lost, try again later."
         return Failed("upstream", message, "records_unavailable"), True, error.retry_after_s

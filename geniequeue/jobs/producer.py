@@ -17,7 +17,6 @@ from geniequeue.jobs.finish import finish, now_iso
 from geniequeue.jobs.job import FINAL_STATES, RETRY_PRIORITY, Run, Spec, bull_job_id, run_id_of
 from geniequeue.jobs.ledger import Ledger
 from geniequeue.jobs.outcome import Cancelled
-from geniequeue.jobs.principal import Principal
 from geniequeue.jobs.request import (
     MediaRequest,
     check_files,
@@ -30,6 +29,7 @@ from geniequeue.jobs.request import (
 )
 from geniequeue.log import get_logger
 from geniequeue.operations import OPERATIONS
+from geniequeue.principal import Principal
 from geniequeue.records.protocol import Item, RecordStore
 
 FAILED_STATUSES = frozenset({"failed", "error"})

@@ -10,8 +10,8 @@ from marshmallow import ValidationError
 
 from geniequeue.errors import RecordForbidden, RequestRefused
 from geniequeue.jobs.job import DEFAULT_PRIORITY, Run, Spec
-from geniequeue.jobs.principal import Principal
 from geniequeue.operations import OPERATIONS, Operation
+from geniequeue.principal import Principal
 from geniequeue.records.protocol import Item, Records
 
 ITEM_FIELDS = (

@@ -40,6 +40,11 @@ def test_a_refusal_of_the_store_is_final_and_named() -> None:
     assert "media_jobs" in outcome.message
 
 
+def test_what_the_sender_reads_is_a_sentence() -> None:
+    outcome = decide(InputError("expected a picture, got 0 bytes; upload it again"), tries=1, max_tries=3)
+    assert outcome == Failed("input", "Expected a picture, got 0 bytes; upload it again.")
+
+
 def test_a_cancel_is_not_a_failure() -> None:
     assert decide(CancelledError(), tries=1, max_tries=3) == Cancelled()
 

@@ -16,9 +16,9 @@ from geniequeue.jobs.finish import finish
 from geniequeue.jobs.job import Lease, Run
 from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.jobs.outcome import Completed, Failed
-from geniequeue.jobs.principal import Principal
 from geniequeue.jobs.producer import Producer
 from geniequeue.jobs.request import MediaRequest
+from geniequeue.principal import Principal
 from geniequeue.records.embedded import EmbeddedStore
 
 OPERATION = "resize_image"

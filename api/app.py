@@ -1,0 +1,65 @@
+"""The application factory."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import NotFound, RequestEntityTooLarge
+
+from api import docs, health, jobs, operations, queue, request_id
+from api.auth import SECURITY_SCHEME
+from api.errors import JsonApi
+from api.services import EXTENSION, Services
+from api.strict_json import MAX_BODY_BYTES
+
+DESCRIPTION = """Job queue of a creator platform: media, scrape and onboarding jobs on three named queues.
+
+Every answer is JSON, whatever the header `Accept` says. Every error has the one body described as `Error`.
+Members of a body that are not known are ignored, but unknown members of `params` are refused.
+"""
+
+
+def create_app(services: Services) -> Flask:
+    """Return the application around services that are connected already."""
+    app = Flask("api", static_folder=None)
+    app.extensions[EXTENSION] = services
+    app.config.update(_config())
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.url_map.merge_slashes = False
+    request_id.install(app)
+    app.before_request(_refuse_early)
+    app.after_request(_add_headers)
+    api = JsonApi(app)
+    api.spec.components.security_scheme("bearer", SECURITY_SCHEME)
+    for resource in (queue.bp, jobs.bp, operations.bp):
+        api.register_blueprint(resource)
+    app.register_blueprint(health.bp)
+    app.register_blueprint(docs.bp)
+    return app
+
+
+def _config() -> dict[str, object]:
+    return {
+        "MAX_CONTENT_LENGTH": MAX_BODY_BYTES,
+        "API_TITLE": "geniequeue",
+        "API_VERSION": version("geniequeue"),
+        "OPENAPI_VERSION": "3.0.3",
+        "OPENAPI_URL_PREFIX": docs.PREFIX,
+        "OPENAPI_JSON_PATH": "openapi.json",
+        "API_SPEC_OPTIONS": {"info": {"description": DESCRIPTION}, "security": [{"bearer": []}]},
+    }
+
+
+def _refuse_early() -> None:
+    """Refuse what no resource should have to think of."""
+    if request.environ["PATH_INFO"].startswith("//"):
+        raise NotFound  # werkzeug would read it as one slash
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise RequestEntityTooLarge
+
+
+def _add_headers(response: Response) -> Response:
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

@@ -1,0 +1,29 @@
+"""A blueprint whose views declare auth, input, output and failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import flask_smorest
+
+from api.strict_json import StrictParser
+
+PREFIX = "/api/queue"
+
+
+class Blueprint(flask_smorest.Blueprint):
+    """flask-smorest's, with our reading of JSON."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+    def failures(self, *statuses: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Document the error statuses of a view; all have the one error body."""
+
+        def declare(view: Callable[..., Any]) -> Callable[..., Any]:
+            for status in statuses:
+                view = self.alt_response(status, HTTPStatus(status).name)(view)
+            return view
+
+        return declare

@@ -1,0 +1,45 @@
+"""Jobs: look at them, cancel them."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from api.auth import authenticated, principal
+from api.blueprint import PREFIX, Blueprint
+from api.schemas import CancelSchema, JobSchema, JobsQuerySchema, JobsSchema
+from api.services import services
+from geniequeue.jobs.reader import Page
+
+bp = Blueprint("jobs", __name__, url_prefix=PREFIX, description="Look at jobs and cancel them")
+
+
+@bp.route("/jobs/<uuid:job_id>")
+@authenticated
+@bp.failures(401, 404, 503)
+@bp.response(200, JobSchema)
+def show(job_id: UUID) -> dict[str, Any]:
+    """Show one job: state, progress, outputs, error"""
+    return services().jobs.job(str(job_id), principal())
+
+
+@bp.route("/jobs")
+@authenticated
+@bp.arguments(JobsQuerySchema, location="query")
+@bp.failures(401, 422, 503)
+@bp.response(200, JobsSchema)
+def index(query: dict[str, Any]) -> Page:
+    """List the caller's jobs, newest first; an administrator sees everyone's"""
+    return services().jobs.page(principal(), **query)
+
+
+@bp.route("/jobs/<uuid:job_id>/cancel", methods=["POST"])
+@authenticated
+@bp.failures(401, 404, 409, 503)
+@bp.response(200, CancelSchema)
+def cancel(job_id: UUID) -> dict[str, str]:
+    """Cancel a job
+
+    A job that waits is off its queue at once (`cancelled`); one that runs is stopped within seconds (`cancelling`).
+    """
+    return {"job_id": str(job_id), "state": services().producer.cancel(str(job_id), principal())}

@@ -1,0 +1,158 @@
+"""From an Authorization header to a principal.
+
+A Directus access token is checked here, without asking anyone: HS256 alone, issuer, expiry, claims. Whose account it
+names, whether that is active and an administrator's, is read from the records with the service's rights and kept for
+`ACCOUNT_TTL_S`, because Directus itself revokes nothing before a token ends. Session tokens and static tokens, which
+only the store can judge, are put to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+
+from geniequeue.cache import ExpiringCache
+from geniequeue.errors import RecordForbidden, RequestRefused
+from geniequeue.principal import Principal
+from geniequeue.records.protocol import RecordStore, User
+
+ALGORITHM = "HS256"
+ISSUER = "directus"
+MAX_TOKEN_CHARS = 8192
+ACCOUNT_TTL_S = 30.0
+CLAIMS_TTL_S = 300.0
+SKEW_S = 5.0
+MAX_CACHED = 4096
+
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*\Z")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
+_HEADER_MEMBERS = frozenset({"alg", "typ"})
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a token says, its signature being right.
+
+    Attributes:
+        user_id: id of the account, lower case.
+        expires_s: end, in seconds since 1970.
+        begins_s: the later of `iat` and `nbf`.
+        session: only the store knows whether it still stands.
+    """
+
+    user_id: str
+    expires_s: float
+    begins_s: float
+    session: bool
+
+
+class Authenticator:
+    """Tells who sends a request.
+
+    Args:
+        secret: key of the access tokens.
+        store: where the accounts are.
+        clock: seconds since 1970.
+    """
+
+    def __init__(self, secret: str, store: RecordStore, clock: Callable[[], float] = time.time) -> None:
+        self._secret = secret
+        self._store = store
+        self._service = store.as_service()
+        self._clock = clock
+        self._claims: ExpiringCache[bytes, Claims] = ExpiringCache(MAX_CACHED, CLAIMS_TTL_S, clock)
+        self._accounts: ExpiringCache[str, User | None] = ExpiringCache(MAX_CACHED, ACCOUNT_TTL_S, clock)
+        self._holders: ExpiringCache[bytes, User | None] = ExpiringCache(MAX_CACHED, ACCOUNT_TTL_S, clock)
+
+    def principal(self, authorization_header: str | None) -> Principal:
+        """Return who sends a request with this Authorization header.
+
+        Raises:
+            RequestRefused: 401 `missing_token`, `invalid_token` or `token_expired`.
+            RecordsUnavailable: the account could not be read.
+        """
+        token = _bearer(authorization_header)
+        digest = hashlib.sha256(token.encode()).digest()
+        user = self._holder(token, digest)
+        if user is None or user.status != "active":
+            raise _invalid()
+        return Principal(user.id, admin=user.admin, token=token, tier=user.subscription_tier)
+
+    def _holder(self, token: str, digest: bytes) -> User | None:
+        if token.count(".") != 2:
+            return self._holders.get(digest, lambda: self._ask_store(token))
+        claims = self._claims.get(digest, lambda: _read_claims(token, self._secret))
+        self._check_times(claims)
+        if claims.session:
+            return self._holders.get(digest, lambda: self._ask_store(token))
+        return self._accounts.get(claims.user_id, lambda: self._read_account(claims.user_id))
+
+    def _check_times(self, claims: Claims) -> None:
+        now_s = self._clock()
+        if claims.expires_s <= now_s:
+            raise RequestRefused(401, "token_expired", "The access token has expired; sign in again.")
+        if claims.begins_s > now_s + SKEW_S:
+            raise _invalid()
+
+    def _ask_store(self, token: str) -> User | None:
+        try:
+            return self._store.as_user(token).me()
+        except RecordForbidden:
+            return None
+
+    def _read_account(self, user_id: str) -> User | None:
+        try:
+            return self._service.get_user(user_id)
+        except RecordForbidden:
+            return None
+
+
+def _bearer(header: str | None) -> str:
+    """Return the token of a header; whatever no token can look like is refused before it costs anything."""
+    scheme, _, token = (header or "")[: MAX_TOKEN_CHARS + 64].partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise RequestRefused(401, "missing_token", "Expected the header Authorization: Bearer <access token>.")
+    token = token.strip(" ")
+    if len(token) > MAX_TOKEN_CHARS or not _TOKEN.match(token):
+        raise _invalid()
+    return token
+
+
+def _invalid() -> RequestRefused:
+    """Return the one answer for every token that is not accepted: why is nobody's business."""
+    return RequestRefused(401, "invalid_token", "The access token is not accepted; sign in again.")
+
+
+def _read_claims(token: str, secret: str) -> Claims:
+    try:
+        if not set(jwt.get_unverified_header(token)) <= _HEADER_MEMBERS:
+            raise _invalid()
+        # times are checked by `_check_times`, again for each request
+        options: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False}
+        return _claims_of(jwt.decode(token, secret, algorithms=[ALGORITHM], issuer=ISSUER, options=options))
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        raise _invalid() from None
+
+
+def _claims_of(payload: Mapping[str, Any]) -> Claims:
+    """Read the claims of an access token; tokens for a share, an invitation or a new password are none."""
+    if "share" in payload or "scope" in payload or payload["iss"] != ISSUER:
+        raise _invalid()
+    if "role" not in payload or not isinstance(payload["app_access"], bool | int):
+        raise _invalid()
+    if not _UUID.match(payload["id"]):
+        raise _invalid()
+    begins_s = max(_seconds(payload.get(name, 0)) for name in ("iat", "nbf"))
+    return Claims(payload["id"].lower(), _seconds(payload["exp"]), begins_s, session="session" in payload)
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
+        raise _invalid()
+    return float(value)
