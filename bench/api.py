@@ -15,6 +15,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -28,7 +29,8 @@ from geniequeue.operations import MEDIA_QUEUE
 from tests.service import Service, make_service
 
 WAITING = int(os.environ.get("BENCH_WAITING", "100000"))
-POSTS = int(os.environ.get("BENCH_POSTS", "1500"))
+POSTS = int(os.environ.get("BENCH_POSTS", "600"))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 CONNECTIONS = (1, 16, 64)
 PHOTO = Path(__file__).resolve().parent.parent / "samples" / "otter.jpg"
 
@@ -57,32 +59,46 @@ def fill(ledger: Ledger, count: int) -> None:
         ledger.accept(run, broker_list=broker.broker_list(run), message=envelopes.message(run))
 
 
-def measure(service: Service, token: str) -> dict[tuple[str, int], Load]:
-    """Measure POST and GET stats at every number of connections."""
-    port = int(service.environ["PORT"])
-    figures = {}
-    for connections in CONNECTIONS:
-        posts = prepare_posts(service, token, POSTS)
-        figures["POST media", connections] = load(port, token, posts, connections)
-        stats: Sequence[Request] = [("GET", "/api/queue/stats", None)] * POSTS
-        figures["GET stats", connections] = load(port, token, stats, connections)
-    return figures
+Key = tuple[str, int]
 
 
-def show(title: str, figures: dict[tuple[str, int], Load]) -> None:
-    """Print one table."""
-    print(f"\n{title}\n{'request':<11} {'conn':>4} {'req/s':>8} {'p50 ms':>8} {'p99 ms':>8}  statuses")
-    for (request, connections), f in figures.items():
-        print(f"{request:<11} {connections:>4} {f.per_s:>8.0f} {f.p50_ms:>8.2f} {f.p99_ms:>8.2f}  {f.statuses}")
+def measure_once(service: Service, token: str, key: Key) -> Load:
+    """Send one kind of request over one number of connections."""
+    request, connections = key
+    stats: Sequence[Request] = [("GET", "/api/queue/stats", None)] * POSTS
+    requests = prepare_posts(service, token, POSTS) if request == "POST media" else stats
+    return load(int(service.environ["PORT"]), token, requests, connections)
 
 
-def show_ratios(empty: dict[tuple[str, int], Load], full: dict[tuple[str, int], Load]) -> None:
-    """Print time per request with a full queue over an empty one."""
-    print(f"\nratio: time per request with {WAITING} waiting / with 0 waiting (aim <= 1.2)")
-    for (request, connections), before in empty.items():
-        after = full[request, connections]
-        ratio, p50_ratio = before.per_s / after.per_s, after.p50_ms / before.p50_ms
-        print(f"{request:<11} {connections:>4} connections: {ratio:.2f}  (p50 {p50_ratio:.2f})")
+def measure(empty: Service, full: Service) -> dict[Key, list[tuple[Load, Load]]]:
+    """Measure both instances in turn, so that a drift of the machine hits both."""
+    tokens = [empty.token("creator"), full.token("creator")]
+    keys: list[Key] = [(request, n) for n in CONNECTIONS for request in ("POST media", "GET stats")]
+    pairs: dict[Key, list[tuple[Load, Load]]] = {key: [] for key in keys}
+    for _ in range(ROUNDS):
+        for key in keys:
+            pairs[key].append((measure_once(empty, tokens[0], key), measure_once(full, tokens[1], key)))
+    return pairs
+
+
+def show(pairs: dict[Key, list[tuple[Load, Load]]]) -> None:
+    """Print the medians over the rounds of both instances, and the ratio pair by pair."""
+    print(f"\nmedians of {ROUNDS} interleaved rounds of {POSTS} requests; A: 0 jobs waiting, B: {WAITING} waiting")
+    side = f"{'req/s':>8} {'p50 ms':>7} {'p99 ms':>7}"
+    print(f"{'request':<11} {'conn':>4}  A {side[2:]}  B {side[2:]}  time B/A (aim <= 1.2)")
+    for (request, connections), both in pairs.items():
+        columns = "  ".join(_columns([pair[side] for pair in both]) for side in (0, 1))
+        ratio = statistics.median(before.per_s / after.per_s for before, after in both)
+        print(f"{request:<11} {connections:>4}  {columns}  {ratio:.2f}")
+    statuses = {status for both in pairs.values() for pair in both for one in pair for status in one.statuses}
+    print(f"statuses seen: {sorted(statuses)}")
+
+
+def _columns(loads: Sequence[Load]) -> str:
+    per_s = statistics.median(one.per_s for one in loads)
+    p50_ms = statistics.median(one.p50_ms for one in loads)
+    p99_ms = statistics.median(one.p99_ms for one in loads)
+    return f"{per_s:>8.0f} {p50_ms:>7.2f} {p99_ms:>7.2f}"
 
 
 def start_latency(service: Service, token: str, ledger: Ledger, jobs: int = 40) -> None:
@@ -125,26 +141,24 @@ def _ms(call: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    """Run the benchmark on an instance of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        service = make_service(Path(folder) / "var", LOG_LEVEL="WARNING")
-        service.start()
-        try:
-            token = service.token("creator")
-            settings = load_settings(service.environ)
-            client = connect(settings.redis_url)
-            ledger = Ledger(client, settings.ledger_prefix)
-            start_latency(service, token, ledger)
-            # paused: what is posted stays waiting, and no worker takes part in the measurement
+    """Run the benchmark on two instances of its own."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
+        empty, full = (make_service(Path(folder) / name, LOG_LEVEL="WARNING") for name in ("empty", "full"))
+        for service in (empty, full):
+            service.start()
+            running.callback(service.stop)
+        start_latency(empty, empty.token("creator"), ledger_of(empty))
+        # held: what is posted stays waiting, and no worker takes part in the measurement
+        for service in (empty, full):
             service.hold_workers()
-            empty = measure(service, token)
-            fill(ledger, WAITING)
-            full = measure(service, token)
-        finally:
-            service.stop()
-    show("0 jobs waiting", empty)
-    show(f"{WAITING} jobs waiting", full)
-    show_ratios(empty, full)
+        fill(ledger_of(full), WAITING)
+        show(measure(empty, full))
+
+
+def ledger_of(service: Service) -> Ledger:
+    """Return the ledger of a running instance."""
+    settings = load_settings(service.environ)
+    return Ledger(connect(settings.redis_url), settings.ledger_prefix)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from geniequeue.sandbox.client import SandboxResult
-
 from geniequeue.errors import CancelledError, InputError, PolicyError, RecordForbidden, RecordInvalid, RecordNotUnique
 from geniequeue.jobs.broker import TASK_NAMES
 from geniequeue.jobs.job import output_id_of
@@ -18,6 +16,7 @@ from geniequeue.jobs.outcome import Completed
 from geniequeue.jobs.request import input_files
 from geniequeue.operations import MEDIA_QUEUE, OPERATIONS
 from geniequeue.sandbox.inside import Limits, Output
+from geniequeue.sandbox.result import SandboxResult
 from tasks.base import Attempt, JobTask
 from tasks.celery_app import app
 from tasks.worker import JOB_FOLDER_PREFIX, media_sandbox

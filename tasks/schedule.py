@@ -12,7 +12,7 @@ from tasks.services import services_for
 log = get_logger(__name__)
 
 
-@app.task(name="schedule.trim_ledger")  # type: ignore[untyped-decorator]  # celery is untyped
+@app.task(name="schedule.trim_ledger")
 def trim_ledger() -> None:
     """Forget final jobs in the ledger beyond `LEDGER_KEEP` and `LEDGER_KEEP_DAYS`; the records keep them all."""
     settings: Settings = app.conf.geniequeue

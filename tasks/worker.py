@@ -19,6 +19,7 @@ from geniequeue.jobs.workers import BEAT_S, Workers
 from geniequeue.log import get_logger
 from geniequeue.operations import MEDIA_QUEUE
 from geniequeue.sandbox import client as sandbox_client
+from geniequeue.sandbox import jail
 
 JOB_FOLDER_PREFIX = "job-"
 
@@ -79,7 +80,7 @@ def _prepare_media(sender: Any, **_: Any) -> None:
     if not serves_media(sender.app):
         return
     settings: Settings = sender.app.conf.geniequeue
-    why_not = sandbox_client.available() if settings.sandbox else None
+    why_not = jail.available() if settings.sandbox else None
     if why_not:
         sys.exit(f"geniequeue: the media worker does not start without its sandbox: {why_not}. SANDBOX=off overrides.")
     if not settings.sandbox:

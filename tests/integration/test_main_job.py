@@ -14,11 +14,14 @@ import pyvips
 from tests.service import Service, last_json, output_path
 
 
-
 def metadata_of(path: Path) -> dict[str, Any]:
     shown = subprocess.run(["exiftool", "-a", "-G1", "-u", "-j", str(path)], capture_output=True, check=True).stdout
     tags: dict[str, Any] = json.loads(shown)[0]
-    return {name: value for name, value in tags.items() if not name.startswith(("SourceFile", "System:", "File:", "ExifTool:"))}
+    return {
+        name: value
+        for name, value in tags.items()
+        if not name.startswith(("SourceFile", "System:", "File:", "ExifTool:"))
+    }
 
 
 @pytest.mark.parametrize(
