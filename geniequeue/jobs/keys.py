@@ -6,6 +6,7 @@ lie under that prefix, because their maintenance deletes what it does not know; 
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 
 
@@ -75,6 +76,10 @@ class QueueKeys:
     def events(self) -> str:
         """Stream of what happened."""
         return self._key("events")
+
+    def connection_name(self, node: str) -> str:
+        """Name of a worker's Redis connection, by which BullMQ clients know that the queue is served."""
+        return f"{self.prefix}:{base64.b64encode(self.queue.encode()).decode()}:w:{node}"
 
     def counts(self) -> str:
         """Hash of counters `completed`, `failed`, `cancelled` that retention does not lower."""

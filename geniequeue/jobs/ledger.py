@@ -19,7 +19,7 @@ from geniequeue.jobs import keys
 from geniequeue.jobs.job import Entry, Lease, Run, Spec, State
 from geniequeue.jobs.keys import QueueKeys
 from geniequeue.jobs.outcome import Cancelled, Completed, Failed, Final
-from geniequeue.operations import QUEUES
+from geniequeue.operations import OPERATIONS, QUEUES
 
 CANCELLED_REASON = "cancelled"
 CANCEL_FLAG_S = 86_400
@@ -42,14 +42,19 @@ class QueueCounts:
     cancelled: int
 
 
-def connect(url: str) -> redis.Redis:
-    """Open a Redis client that answers or fails within 3 s."""
+def connect(url: str, *, name: str | None = None) -> redis.Redis:
+    """Open a Redis client that answers or fails within 3 s.
+
+    Args:
+        name: what `CLIENT LIST` shows; `QueueKeys.connection_name` for a worker.
+    """
     return redis.Redis.from_url(
         url,
         decode_responses=True,
         socket_timeout=REDIS_TIMEOUT_S,
         socket_connect_timeout=REDIS_TIMEOUT_S,
         health_check_interval=30,
+        client_name=name,
     )
 
 
@@ -106,13 +111,14 @@ class Ledger:
         data = {"jobId": spec.job_id, "operation": spec.operation, "runId": run.id, "requestId": spec.request_id}
         if run.ledger_only:
             data["ledgerOnlyUser"] = spec.owner_id
+        opts = {"priority": spec.priority, "attempts": OPERATIONS[spec.operation].max_tries}
         names = [k.prioritized(), k.wait(), k.priority_counter(), k.events(), k.meta(), broker_list]
         _, bull = self._call(
             "accept",
             [keys.job_index(run.key), k.job(run.number), *names],
             [
                 *(run.number, run.id, run.round, spec.priority, spec.operation),
-                *(json.dumps(data), json.dumps({"priority": spec.priority, "attempts": 1}), message, run.bull_job_id),
+                *(json.dumps(data), json.dumps(opts), message, run.bull_job_id),
             ],
         )
         return str(bull)
@@ -196,7 +202,7 @@ class Ledger:
         queue, number = bull_job_id.split(":")[-2:]
         with reachable():
             stored = cast("str | None", self._redis.hget(self.queue_keys(queue).job(number), "data"))
-        data = json.loads(stored) if stored else {}
+        data = _object(stored)
         if "ledgerOnlyUser" not in data or data["runId"] != run_id:
             return None
         spec = Spec(data["operation"], data["jobId"], data["ledgerOnlyUser"], {}, request_id=data["requestId"])
@@ -256,16 +262,22 @@ def _final_fields(outcome: Final) -> tuple[str, Mapping[str, Any], str]:
 
 def _entry(state: str, stored: Mapping[str, str]) -> Entry:
     cancelled = state == "failed" and stored.get("failedReason") == CANCELLED_REASON
-    data = json.loads(stored.get("data", "{}"))
+    progress = json.loads(stored.get("progress", "0"))
     return Entry(
         state=cast("State", "cancelled" if cancelled else state),
         name=stored.get("name", ""),
-        progress=float(json.loads(stored.get("progress", "0"))),
+        progress=float(progress) if isinstance(progress, int | float) else 0.0,
         tries=int(stored.get("ats", "0")),
         timestamp_ms=int(stored.get("timestamp", "0")),
         processed_ms=int(stored["processedOn"]) if "processedOn" in stored else None,
         finished_ms=int(stored["finishedOn"]) if "finishedOn" in stored else None,
         failed_reason=stored.get("failedReason"),
-        result=json.loads(stored.get("returnvalue", "{}")),
-        job_id=str(data.get("jobId", "")),
+        result=_object(stored.get("returnvalue")),
+        job_id=str(_object(stored.get("data")).get("jobId", "")),
     )
+
+
+def _object(stored: str | None) -> Mapping[str, Any]:
+    """Read a JSON object; BullMQ's tools can write any other value into these fields."""
+    value = json.loads(stored) if stored else {}
+    return value if isinstance(value, dict) else {}

@@ -3,6 +3,7 @@
 -- ARGV: 1 number  2 attempt  3 delay in ms  4 reason
 -- Returns the due time in ms, or 0 when a newer attempt exists or the job is not active.
 if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[2] then return 0 end
+if redis.call('HGET', KEYS[2], 'index') ~= KEYS[1] then return 0 end
 if redis.call('LREM', KEYS[4], 0, ARGV[1]) == 0 then return 0 end
 local time = redis.call('TIME')
 local due_ms = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[3])

@@ -4,7 +4,8 @@
 -- ARGV: 1 number  2 attempt, or '' for a caller without one: then only a job that is not active is ended
 --       3 outcome: completed, failed, cancelled  4 returnvalue (JSON)  5 failed reason
 -- Returns 'ok', 'unknown', 'final', 'stale' when a newer attempt exists, 'active' when it is active and no attempt was given.
-if redis.call('EXISTS', KEYS[2]) == 0 then return 'unknown' end
+-- the hash must be this job's: after `obliterate` or FLUSHALL numbers are given anew
+if redis.call('HGET', KEYS[2], 'index') ~= KEYS[1] then return 'unknown' end
 if redis.call('ZSCORE', KEYS[8], ARGV[1]) or redis.call('ZSCORE', KEYS[9], ARGV[1]) then return 'final' end
 if ARGV[2] == '' then
   if redis.call('EXISTS', KEYS[3]) == 1 then return 'active' end
@@ -13,8 +14,10 @@ elseif redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[2] then
 end
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-if redis.call('LREM', KEYS[7], 0, ARGV[1]) + redis.call('ZREM', KEYS[4], ARGV[1])
-    + redis.call('ZREM', KEYS[6], ARGV[1]) == 0 then
+local prev = 'waiting'
+local was_active, was_delayed = redis.call('LREM', KEYS[7], 0, ARGV[1]), redis.call('ZREM', KEYS[6], ARGV[1])
+if was_active > 0 then prev = 'active' elseif was_delayed > 0 then prev = 'delayed' end
+if redis.call('ZREM', KEYS[4], ARGV[1]) + was_active + was_delayed == 0 then
   redis.call('LREM', KEYS[5], 0, ARGV[1])
   redis.call('LREM', KEYS[13], 0, ARGV[1])
 end
@@ -31,11 +34,11 @@ if ARGV[3] == 'completed' then
   redis.call('HDEL', KEYS[2], 'failedReason')
   redis.call('HSET', KEYS[2], 'returnvalue', ARGV[4], 'progress', 100)
   redis.call('XADD', KEYS[10], 'MAXLEN', '~', 10000, '*', 'event', 'completed', 'jobId', ARGV[1],
-    'returnvalue', ARGV[4], 'prev', 'active')
+    'returnvalue', ARGV[4], 'prev', prev)
 else
   redis.call('HSET', KEYS[2], 'failedReason', ARGV[5], 'returnvalue', ARGV[4])
   redis.call('XADD', KEYS[10], 'MAXLEN', '~', 10000, '*', 'event', 'failed', 'jobId', ARGV[1],
-    'failedReason', ARGV[5], 'prev', 'active')
+    'failedReason', ARGV[5], 'prev', prev)
 end
 redis.call('ZADD', final, now_ms, ARGV[1])
 return 'ok'

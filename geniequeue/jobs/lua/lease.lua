@@ -3,7 +3,8 @@
 --       11 meta  12 paused
 -- ARGV: 1 number  2 run id  3 worker  4 lease in ms  5 least attempt number on record
 -- Returns {'given', attempt, tries}, or {'unknown'}, {'final'}, {'stale'}, {'paused'}, {'leased'}.
-if redis.call('EXISTS', KEYS[2]) == 0 then return {'unknown'} end
+-- the hash must be this job's: after `obliterate` or FLUSHALL numbers are given anew
+if redis.call('HGET', KEYS[2], 'index') ~= KEYS[1] then return {'unknown'} end
 if redis.call('ZSCORE', KEYS[8], ARGV[1]) or redis.call('ZSCORE', KEYS[9], ARGV[1]) then return {'final'} end
 if redis.call('HGET', KEYS[1], 'run') ~= ARGV[2] then return {'stale'} end
 if redis.call('HEXISTS', KEYS[11], 'paused') == 1 then return {'paused'} end
@@ -20,6 +21,6 @@ if redis.call('ZREM', KEYS[4], ARGV[1]) + redis.call('ZREM', KEYS[6], ARGV[1]) =
   redis.call('LREM', KEYS[7], 0, ARGV[1])
 end
 redis.call('LPUSH', KEYS[7], ARGV[1])
-redis.call('HSET', KEYS[2], 'processedOn', now_ms, 'pb', ARGV[3], 'progress', 0)
+redis.call('HSET', KEYS[2], 'processedOn', now_ms, 'pb', ARGV[3], 'progress', 0, 'delay', 0)
 redis.call('XADD', KEYS[10], 'MAXLEN', '~', 10000, '*', 'event', 'active', 'jobId', ARGV[1], 'prev', 'waiting')
 return {'given', attempt, tries}

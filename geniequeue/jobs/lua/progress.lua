@@ -3,8 +3,11 @@
 -- ARGV: 1 number  2 attempt  3 percent
 -- Returns 'ok', 'cancel' when somebody asked for the job to stop, 'stale' when a newer attempt or an end exists.
 if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[2] then return 'stale' end
-if redis.call('ZSCORE', KEYS[5], ARGV[1]) or redis.call('ZSCORE', KEYS[6], ARGV[1]) then return 'stale' end
-redis.call('HSET', KEYS[2], 'progress', ARGV[3])
-redis.call('XADD', KEYS[3], 'MAXLEN', '~', 10000, '*', 'event', 'progress', 'jobId', ARGV[1], 'data', ARGV[3])
+-- the hash may be gone or another job's after `obliterate`; the attempt goes on, for the records still want its result
+if redis.call('HGET', KEYS[2], 'index') == KEYS[1] then
+  if redis.call('ZSCORE', KEYS[5], ARGV[1]) or redis.call('ZSCORE', KEYS[6], ARGV[1]) then return 'stale' end
+  redis.call('HSET', KEYS[2], 'progress', ARGV[3])
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', 10000, '*', 'event', 'progress', 'jobId', ARGV[1], 'data', ARGV[3])
+end
 if redis.call('EXISTS', KEYS[4]) == 1 then return 'cancel' end
 return 'ok'

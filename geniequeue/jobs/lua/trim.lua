@@ -17,6 +17,6 @@ for _, number in ipairs(surplus) do
     redis.call('DEL', index)
   end
   redis.call('ZREM', KEYS[1], number)
-  redis.call('DEL', ARGV[3] .. number)
+  redis.call('DEL', ARGV[3] .. number, ARGV[3] .. number .. ':logs')
 end
 return #surplus

@@ -1,0 +1,5 @@
+"""`python -m geniequeue` is the command line."""
+
+from geniequeue.cli import main
+
+main()

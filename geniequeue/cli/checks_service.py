@@ -1,0 +1,95 @@
+"""Checks of the running service: Redis, records, workers, API, Flower."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import redis
+import requests
+
+from geniequeue.cli.embedded import REDIS_FOLDER
+from geniequeue.cli.finding import Finding
+from geniequeue.cli.ports import LOOPBACK
+from geniequeue.config import Settings
+from geniequeue.errors import LedgerUnavailable, RecordsError, SettingsError
+from geniequeue.jobs.ledger import connect
+from geniequeue.jobs.workers import Workers
+from geniequeue.log import redact
+from geniequeue.operations import QUEUES
+from geniequeue.records import open_store
+
+CURRENT_REDIS = 7
+START = "start the service with `geniequeue up`"
+
+
+def service_findings(settings: Settings) -> Iterator[Finding]:
+    """Look at the service."""
+    client = connect(settings.redis_url)
+    yield from _redis(client, settings)
+    yield _records(settings)
+    yield from _workers(client)
+    yield _http("API", f"{settings.api_url}/healthz")
+    yield _http("Flower", f"http://{LOOPBACK}:{settings.flower_port}/healthcheck")
+
+
+def _redis(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
+    try:
+        info = client.info()
+    except redis.RedisError as error:
+        yield Finding("Redis", "problem", redact(str(error)), f"{START}, or check REDIS_URL")
+        return
+    yield _version(str(info.get("redis_version", "unknown")), settings)
+    policy = info.get("maxmemory_policy", "unknown")
+    if policy == "noeviction":
+        yield Finding("Redis memory", "ok", "maxmemory-policy noeviction")
+    else:
+        yield Finding("Redis memory", "problem", f"maxmemory-policy {policy}", "jobs get lost: set it to noeviction")
+    if info.get("aof_enabled"):
+        yield Finding("Redis disk", "ok", "append-only file on")
+    else:
+        yield Finding("Redis disk", "warning", "no append-only file", "set appendonly yes, appendfsync everysec")
+
+
+def _version(version: str, settings: Settings) -> Finding:
+    major = version.partition(".")[0]
+    embedded = (settings.var_dir / REDIS_FOLDER).is_dir()
+    if major.isdigit() and int(major) < CURRENT_REDIS:
+        advice = "fine for development; in production run a current server and set REDIS_URL"
+        return Finding("Redis", "warning", f"{version}{', embedded' if embedded else ''}", advice)
+    return Finding("Redis", "ok", version)
+
+
+def _records(settings: Settings) -> Finding:
+    try:
+        open_store(settings).ping()
+    except (RecordsError, SettingsError) as error:
+        return Finding("records", "problem", str(error), "check VAR_DIR, or DIRECTUS_URL")
+    return Finding("records", "ok", "embedded, they answer" if settings.embedded_store else "Directus answers")
+
+
+def _workers(client: redis.Redis) -> Iterator[Finding]:
+    try:
+        live = Workers(client).live()
+    except LedgerUnavailable:
+        live = {}
+    for queue in QUEUES:
+        nodes = live.get(queue, [])
+        if nodes:
+            yield Finding(f"worker {queue}", "ok", ", ".join(nodes))
+        else:
+            yield Finding(f"worker {queue}", "problem", "none", START)
+
+
+def _http(name: str, url: str) -> Finding:
+    """Ask an address whether somebody answers there."""
+    status, place = _status(url), url.rpartition("/")[0]
+    if status == 200:
+        return Finding(name, "ok", f"answers at {place}")
+    return Finding(name, "problem", f"HTTP {status} at {place}" if status else f"nothing answers at {place}", START)
+
+
+def _status(url: str) -> int | None:
+    try:
+        return requests.get(url, timeout=5, allow_redirects=False).status_code
+    except requests.RequestException:
+        return None

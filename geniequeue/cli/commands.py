@@ -1,0 +1,45 @@
+"""The commands, and the environment they start from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+from dotenv import load_dotenv
+
+from geniequeue.cli import up as processes
+from geniequeue.cli.doctor import doctor
+from geniequeue.cli.exits import WrongUsage
+from geniequeue.cli.inspect import cancel, jobs, retry, stats, status
+from geniequeue.cli.submit import submit
+from geniequeue.cli.token import token
+
+ENV_FILE = ".env"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="geniequeue")
+def main() -> None:
+    """Run geniequeue, send it jobs, look at them.
+
+    Exit codes: 0 done, 1 the job failed, 2 wrong usage, 3 the service cannot be reached. Settings come from the
+    environment and from .env in the current folder; ENV_FILE names another file, an empty ENV_FILE none.
+    """
+    load_env_file()
+
+
+def load_env_file() -> None:
+    """Add the variables of the `.env` file to the environment; what is set already stays."""
+    named = os.environ.get("ENV_FILE")
+    if named and not Path(named).is_file():
+        raise WrongUsage(f"ENV_FILE: expected a file at {named}, found none")
+    if named != "":
+        load_dotenv(named or ENV_FILE)
+
+
+for command in (
+    *(processes.up, processes.redis),
+    *(token, submit, status, jobs, stats, retry, cancel, doctor),
+):
+    main.add_command(command)

@@ -1,0 +1,78 @@
+"""`geniequeue status`, `jobs`, `stats`, `retry`, `cancel`: look at jobs and steer them, as the operator."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, get_args
+
+import click
+
+from geniequeue.cli import show
+from geniequeue.cli.exits import explained
+from geniequeue.cli.follow import await_final, exit_code
+from geniequeue.cli.session import open_session
+from geniequeue.jobs.job import State
+
+as_json = click.option("--json", "json_", is_flag=True, help="Print JSON.")
+job_id = click.argument("job", metavar="JOB", type=click.UUID)
+
+
+@click.command()
+@job_id
+@as_json
+def status(job: object, json_: bool) -> None:
+    """Show one job; exits with 1 where it failed."""
+    with explained():
+        found = open_session().api.job(str(job))
+    found.pop("ok", None)
+    _print(found) if json_ else show.job(found)
+    sys.exit(exit_code([found]))
+
+
+@click.command()
+@click.option("--state", type=click.Choice(get_args(State)), help="Only jobs in this state.")
+@as_json
+def jobs(state: str | None, json_: bool) -> None:
+    """List the newest jobs of all users."""
+    with explained():
+        found = open_session().api.jobs(state)
+    _print(found) if json_ else show.jobs(found)
+
+
+@click.command()
+@as_json
+def stats(json_: bool) -> None:
+    """Count the jobs of every queue."""
+    with explained():
+        found = open_session().api.stats()
+    _print(found) if json_ else show.stats(found)
+
+
+@click.command()
+@job_id
+@click.option("--wait", is_flag=True, help="Wait until it ended.")
+def retry(job: object, wait: bool) -> None:
+    """Enqueue a failed job again."""
+    with explained():
+        api = open_session().api
+        accepted = api.retry(str(job))
+        click.echo(f"{accepted['jobId']} enqueued as {accepted['bullJobId']}")
+        if wait:
+            with show.follower() as follower:
+                ended = await_final(api, str(job), follower)
+            show.job(ended)
+            sys.exit(exit_code([ended]))
+
+
+@click.command()
+@job_id
+def cancel(job: object) -> None:
+    """Cancel a job that waits or runs."""
+    with explained():
+        answer = open_session().api.cancel(str(job))
+    click.echo(f"{job} {answer['state']}")
+
+
+def _print(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False))

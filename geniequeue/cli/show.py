@@ -1,0 +1,170 @@
+"""Jobs and numbers for a person: tables and progress bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from geniequeue.cli.api_client import Job
+from geniequeue.jobs.job import FINAL_STATES
+
+PLAIN_WIDTH = 200
+COLOURS = {"completed": "green", "failed": "red", "cancelled": "yellow", "active": "cyan"}
+
+
+def console() -> Console:
+    """Return standard output; where it is no terminal, lines are wide rather than wrapped."""
+    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+
+
+def coloured(state: str) -> str:
+    """Return a state in its colour."""
+    colour = COLOURS.get(state)
+    return f"[{colour}]{state}[/]" if colour else state
+
+
+def seconds(value: float | None) -> str:
+    """Return a duration; a dash for none."""
+    return "–" if value is None else f"{value:.2f} s"
+
+
+def size(value: float | None) -> str:
+    """Return a number of bytes in a unit that reads well."""
+    if value is None:
+        return "–"
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+def job(found: Job) -> None:
+    """Print one job, a member per line."""
+    table = Table.grid(padding=(0, 2))
+    for name, value in _members(found):
+        table.add_row(name, value)
+    console().print(table)
+
+
+def _members(found: Job) -> list[tuple[str, str]]:
+    timings = found["timings"]
+    members = [
+        ("job", f"{found['jobId']} ({found['bullJobId'] or 'not enqueued'})"),
+        ("operation", escape(str(found["operation"]))),
+        ("state", f"{coloured(found['state'])}, {found['progress']:.0f} %"),
+        ("attempts", f"{found['attempts']}, retried {found['retry_count']}×"),
+        ("times", f"waited {seconds(timings['waited_s'])}, ran {seconds(timings['ran_s'])}"),
+    ]
+    if found["message"]:
+        members.append(("error", escape(f"{found['message']} ({found['error']})")))
+    return members + [("output", escape(_output(output))) for output in found["outputs"]]
+
+
+def _output(output: Job) -> str:
+    pixels = f"{output['width_px']}×{output['height_px']}, " if output["width_px"] else ""
+    return f"{output['mime']}, {pixels}{size(output['size_bytes'])}, {output.get('path') or output['file_id']}"
+
+
+def jobs(found: Sequence[Job]) -> None:
+    """Print jobs as a table."""
+    if not found:
+        click.echo("no jobs")
+        return
+    table = Table("job", "operation", "state", "progress", "accepted", "ran", "error", box=None)
+    for each in found:
+        state, timings = each["state"], each["timings"]
+        table.add_row(
+            *(each["jobId"], escape(str(each["operation"])), coloured(state), f"{each['progress']:.0f} %"),
+            *(timings["accepted_at"], seconds(timings["ran_s"]), escape(each["message"] or "")),
+        )
+    console().print(table)
+
+
+def stats(found: Job) -> None:
+    """Print the numbers of the queues as a table."""
+    columns = ("waiting", "active", "delayed", "completed", "failed")
+    table = Table("queue", *columns, box=None)
+    for queue, numbers in found["stats"].items():
+        table.add_row(queue, *(str(numbers[column]) for column in columns))
+    console().print(table)
+
+
+class PlainFollower:
+    """Prints a line when a job's state changes.
+
+    Args:
+        label: what to call the job; its id where empty.
+        quiet: print nothing.
+    """
+
+    def __init__(self, label: str = "", *, quiet: bool = False) -> None:
+        self._label = label
+        self._quiet = quiet
+        self._shown = ""
+
+    def __enter__(self) -> PlainFollower:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, job: Job) -> None:
+        """Print the job's state where it is new."""
+        if job["state"] == self._shown or self._quiet:
+            return
+        self._shown = job["state"]
+        click.echo(f"{self._label or job['jobId']}: {self._shown}{_why(job)}")
+
+
+class BarFollower:
+    """Draws a progress bar on a terminal."""
+
+    def __init__(self, label: str = "") -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(),
+            TextColumn("{task.fields[state]}"), console=console(),
+        )  # fmt: skip
+        self._label = label
+        self._task: Any = None
+
+    def __enter__(self) -> BarFollower:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def update(self, job: Job) -> None:
+        """Move the bar."""
+        if self._task is None:
+            self._task = self._bar.add_task(escape(self._label or job["jobId"]), total=100, state="")
+        self._bar.update(self._task, completed=job["progress"], state=coloured(job["state"]))
+        if job["state"] in FINAL_STATES and job["message"]:
+            self._bar.console.print(escape(job["message"]))
+
+
+def follower(label: str = "", *, quiet: bool = False) -> PlainFollower | BarFollower:
+    """Return a progress bar on a terminal, plain lines elsewhere; nothing where `quiet`."""
+    bar = sys.stdout.isatty() and not quiet
+    return BarFollower(label) if bar else PlainFollower(label, quiet=quiet)
+
+
+def label_of(path: Path, operation: str) -> str:
+    """Return what to call a job of the command line."""
+    return f"{operation} {path.name}"
+
+
+def _why(job: Job) -> str:
+    return f": {job['message']}" if job["message"] else ""

@@ -1,0 +1,105 @@
+"""What the web app does to have a job done: store the file, create the item, POST it, fetch the output."""
+
+from __future__ import annotations
+
+import mimetypes
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from geniequeue.cli.api_client import Job
+from geniequeue.cli.session import Session
+from geniequeue.jobs.view import view_of
+from geniequeue.records.filenames import FALLBACK_TYPE, clean_filename
+from geniequeue.records.protocol import Item
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job whose item exists.
+
+    Attributes:
+        path: the file it was made for.
+        item: as the record store has it.
+    """
+
+    path: Path
+    item: Item
+
+    @property
+    def job_id(self) -> str:
+        """Id of the item, hence of the job."""
+        return str(self.item["id"])
+
+    @property
+    def view(self) -> Job:
+        """The job as it is before anybody sent it."""
+        return view_of(self.item, None)
+
+
+def upload(session: Session, path: Path) -> str:
+    """Store a file as its user and return its id."""
+    file_id = str(uuid.uuid4())
+    mime = mimetypes.guess_type(path.name)[0] or FALLBACK_TYPE
+    session.records.upload(path, file_id=file_id, filename=path.name, mime=mime)
+    return file_id
+
+
+def create_item(
+    session: Session, operation: str, path: Path, params: Mapping[str, Any], priority: int | None = None
+) -> Submitted:
+    """Store a file and create the `media_jobs` item for it."""
+    fields: dict[str, Any] = {"operation": operation, "input_file_id": upload(session, path), "params": dict(params)}
+    if priority is not None:
+        fields["priority"] = priority
+    created = session.records.create_item("media_jobs", fields)
+    return Submitted(path, session.records.get_item("media_jobs", created["id"]))
+
+
+def enqueue(session: Session, submitted: Submitted) -> Job:
+    """POST a job to the API; return `jobId` and `bullJobId`."""
+    item = submitted.item
+    body = {"jobId": submitted.job_id, **{name: item[name] for name in ("operation", "input_file_id", "params")}}
+    if item["priority"] is not None:
+        body["priority"] = item["priority"]
+    return session.api.enqueue(body)
+
+
+def output_target(session: Session, job: Job, path: Path, target: Path, *, folder: bool) -> Path | None:
+    """Return where the first output of a job shall be copied to, None where it has none.
+
+    Args:
+        path: the file that the job was made for; the copy is named after it.
+        target: a file's path, or with `folder` a folder that is made where missing.
+    """
+    if not job["outputs"] or not folder:
+        return target if job["outputs"] else None
+    target.mkdir(parents=True, exist_ok=True)
+    stored = session.records.get_file(job["outputs"][0]["file_id"]).filename_download
+    stem = PurePosixPath(clean_filename(path.name)).stem
+    return _unused(target / f"{stem}-{job['operation']}{PurePosixPath(stored).suffix}")
+
+
+def fetch_output(session: Session, job: Job, target: Path) -> None:
+    """Copy the first output of a job to `target`, whole or not at all, and say so in the job."""
+    output = job["outputs"][0]
+    part = target.with_name(f".{uuid.uuid4()}.part")
+    try:
+        session.records.download(output["file_id"], part, max_bytes=output["size_bytes"])
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    output["path"] = str(target.resolve())
+
+
+def fill_paths(session: Session, job: Job) -> None:
+    """Say for each output where the record store keeps it, where that is not said yet."""
+    for output in job["outputs"]:
+        output["path"] = output.get("path") or session.records.location(output["file_id"])
+
+
+def _unused(path: Path) -> Path:
+    candidates = (path, *(path.with_stem(f"{path.stem}-{number}") for number in range(2, 10_000)))
+    return next(candidate for candidate in candidates if not candidate.exists())
