@@ -14,6 +14,7 @@ from celery import Celery, bootsteps, signals
 
 from geniequeue.config import Settings
 from geniequeue.errors import LedgerUnavailable
+from geniequeue.jobs.keys import QueueKeys
 from geniequeue.jobs.ledger import connect
 from geniequeue.jobs.workers import BEAT_S, Workers
 from geniequeue.log import get_logger
@@ -32,9 +33,11 @@ class Heartbeats(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is un
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
         settings: Settings = parent.app.conf.geniequeue
-        self._workers = Workers(connect(settings.redis_url))
         self._node = parent.hostname
         self._queues = sorted(parent.app.amqp.queues.consume_from)
+        # BullMQ's clients count the connections of this name as the queue's workers
+        name = QueueKeys(settings.ledger_prefix, self._queues[0]).connection_name(self._node)
+        self._workers = Workers(connect(settings.redis_url, name=name))
         self._stopped = threading.Event()
 
     def start(self, parent: Any) -> None:
@@ -64,31 +67,46 @@ class Heartbeats(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is un
             self._stopped.wait(BEAT_S)
 
 
+class MediaHost(bootsteps.Step):  # type: ignore[misc]  # celery is untyped
+    """Refuse to serve media without a sandbox, and remove what a killed worker left.
+
+    A step and not a signal handler, because Celery goes on when a handler breaks.
+    """
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        if serves_media(parent.app):
+            settings: Settings = parent.app.conf.geniequeue
+            refuse_without_sandbox(settings)
+            remove_leftovers(settings.media_tmp_dir)
+
+
+def refuse_without_sandbox(settings: Settings) -> None:
+    """End the process with a sentence where outside bytes could only be decoded without a jail."""
+    if not settings.sandbox:
+        log.warning("SANDBOX=off: outside bytes are decoded without a jail")
+        return
+    why_not = jail.available()
+    if why_not:
+        sys.exit(f"geniequeue: the media worker does not start without its sandbox: {why_not}. SANDBOX=off overrides.")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the job folders of a worker that was killed; only one media worker uses a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(f"{JOB_FOLDER_PREFIX}*"):
+        log.warning("removing what a killed worker left", folder=left.name)
+        shutil.rmtree(left, ignore_errors=True)
+
+
 def install(app: Celery) -> None:
     """Add the worker's own steps to an app."""
-    app.steps["worker"].add(Heartbeats)
+    app.steps["worker"].update((Heartbeats, MediaHost))
 
 
 def serves_media(app: Celery) -> bool:
     """Tell whether this worker consumes the media queue."""
     return MEDIA_QUEUE in app.amqp.queues.consume_from
-
-
-@signals.worker_init.connect
-def _prepare_media(sender: Any, **_: Any) -> None:
-    """Refuse to serve media without a sandbox, and remove what a killed worker left."""
-    if not serves_media(sender.app):
-        return
-    settings: Settings = sender.app.conf.geniequeue
-    why_not = jail.available() if settings.sandbox else None
-    if why_not:
-        sys.exit(f"geniequeue: the media worker does not start without its sandbox: {why_not}. SANDBOX=off overrides.")
-    if not settings.sandbox:
-        log.warning("SANDBOX=off: outside bytes are decoded without a jail")
-    settings.media_tmp_dir.mkdir(parents=True, exist_ok=True)
-    for left in settings.media_tmp_dir.glob(f"{JOB_FOLDER_PREFIX}*"):
-        log.warning("removing what a killed worker left", folder=left.name)
-        shutil.rmtree(left, ignore_errors=True)
 
 
 @signals.worker_process_init.connect

@@ -25,11 +25,11 @@ class Session:
     Args:
         settings: of the service.
         user: name of the account; made where missing.
-        admin: whether it is an administrator's.
+        admin: whether it is an administrator's; None leaves it.
         tier: subscription tier to give it; None leaves it.
     """
 
-    def __init__(self, settings: Settings, user: str, *, admin: bool = False, tier: str | None = None) -> None:
+    def __init__(self, settings: Settings, user: str, *, admin: bool | None = None, tier: str | None = None) -> None:
         self.settings = settings
         store = open_embedded(settings)
         self._store = store
@@ -44,7 +44,7 @@ class Session:
 
 def open_session(user: str = OPERATOR) -> Session:
     """Open a session with the settings of the environment."""
-    return Session(read_settings(), user, admin=user == OPERATOR)
+    return Session(read_settings(), user, admin=True if user == OPERATOR else None)
 
 
 def read_settings() -> Settings:

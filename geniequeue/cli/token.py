@@ -17,4 +17,4 @@ def token(user: str, tier: str | None, admin: bool, ttl: int) -> None:
     """Print an access token (embedded store only)."""
     with explained():
         store = open_embedded(read_settings())
-        click.echo(store.mint_token(store.ensure_user(user, tier, admin), ttl))
+        click.echo(store.mint_token(store.ensure_user(user, tier, admin or None), ttl))

@@ -82,7 +82,7 @@ class EmbeddedStore(RecordStore):
         with answering("directus_files", "read"):
             self._content.check()
 
-    def ensure_user(self, name: str, tier: str | None = None, admin: bool = False) -> User:
+    def ensure_user(self, name: str, tier: str | None = None, admin: bool | None = None) -> User:
         """Return the account called `name`, created where missing, with this tier (None keeps it) and role."""
         return self._accounts.ensure(name, tier, admin)
 

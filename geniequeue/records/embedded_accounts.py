@@ -52,22 +52,22 @@ class Accounts:
             raise forbidden(USERS, "read")
         return User(**to_item(_FIELDS, row))
 
-    def ensure(self, name: str, tier: str | None, admin: bool) -> User:
-        """Return the account called `name`, created where missing, with this tier (None keeps it) and role.
+    def ensure(self, name: str, tier: str | None, admin: bool | None) -> User:
+        """Return the account called `name`, created where missing, with this tier and role (None keeps them).
 
         Raises:
             RecordInvalid: the name or the tier is too long.
         """
         first_name = check_value(DIRECTUS_USERS, "first_name", name, "update")
         user_id = str(uuid.uuid5(_NAMES, first_name))
-        given = {"admin": int(admin)}
+        given: dict[str, Any] = {} if admin is None else {"admin": int(admin)}
         if tier is not None:
             given["subscription_tier"] = check_value(DIRECTUS_USERS, "subscription_tier", tier, "update")
         with self._database.writing(USERS, "update") as connection:
             if update(USERS, given, has_id(user_id)).run(connection).rowcount == 0:
                 now = normal_timestamp(datetime.now(UTC))
                 new = {"id": user_id, "first_name": first_name, "subscription_start": now}
-                insert(USERS, {**new, "subscription_period": "monthly", **given}).run(connection)
+                insert(USERS, {**new, "subscription_period": "monthly", "admin": 0, **given}).run(connection)
         return self.find(user_id)
 
     def set_status(self, user_id: str, status: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -23,6 +24,7 @@ _log = structlog.get_logger(__name__)
 _GONE_WITHIN_S = 10.0
 _MAX_MESSAGE_BYTES = 4 << 20
 _MAX_STDERR_BYTES = 4096
+_CHILD_PID = re.compile(rb'"child-pid": *([0-9]+)')
 
 
 class ZygoteProcess:
@@ -121,12 +123,9 @@ class ZygoteProcess:
         """Process id, seen from here, of the sandbox's first process; None if it never came to be."""
         if not self._walled:
             return None
-        try:
-            if not select.select([self._info_fd], [], [], _GONE_WITHIN_S)[0]:
-                return None
-            return int(json.loads(os.read(self._info_fd, 4096))["child-pid"])
-        except (ValueError, KeyError):
+        if not select.select([self._info_fd], [], [], _GONE_WITHIN_S)[0]:
             return None
+        return child_pid_in(os.read(self._info_fd, 4096))
 
     def _dead(self) -> Exception:
         """The error of a zygote that ended, with its last words in the log."""
@@ -142,6 +141,15 @@ class ZygoteProcess:
             return lost(None)
         # bwrap reports a signal that ended the inside as 128 + number, as a shell does.
         return lost(-code if code < 0 else code - 128 if code > 128 else None)
+
+
+def child_pid_in(info: bytes) -> int | None:
+    """Return the pid of the sandbox's init from what bwrap has told so far.
+
+    bwrap writes its JSON object piece by piece, this member first: while it starts there is only half an object.
+    """
+    found = _CHILD_PID.search(info)
+    return int(found[1]) if found else None
 
 
 def _watch(pid: int | None) -> int | None:

@@ -57,6 +57,7 @@ def test_an_account_is_made_once_and_keeps_what_it_is_not_told(root: Path) -> No
     first = store.ensure_user("алиса", tier="pro", admin=True)
     assert (first.status, first.admin, first.subscription_tier) == ("active", True, "pro")
     assert (first.subscription_period, first.subscription_start is None) == ("monthly", False)
+    assert store.ensure_user("алиса") == first
     assert store.ensure_user("алиса", None, False) == replace(first, admin=False)
     store.set_user_status(first.id, "suspended")
     assert store.ensure_user("алиса", "studio", False).status == "suspended"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from geniequeue.errors import (
 from geniequeue.sandbox import jail
 from geniequeue.sandbox.client import Sandbox
 from geniequeue.sandbox.inside import Limits
+from geniequeue.sandbox.process import child_pid_in
 from geniequeue.sandbox.processes import descendants
 from geniequeue.sandbox.result import SandboxResult
 
@@ -256,6 +258,35 @@ def test_a_fork_bomb_is_ended_and_leaves_nothing(walled: Jobs) -> None:
 def test_processor_time_is_limited_too(walled: Jobs) -> None:
     with pytest.raises(TimeLimitError):
         walled.run("burn", timeout_s=1)
+
+
+@pytest.mark.parametrize("told", [b'{\n    "child-pid": 9643', b'{\n    "child-pid": 9643,\n    "ipc-namespace": 4}\n'])
+def test_the_init_of_a_sandbox_is_known_as_soon_as_its_first_words_are_there(told: bytes) -> None:
+    assert child_pid_in(told) == 9643
+    assert child_pid_in(b"") is None
+
+
+@walled_only
+def test_a_sandbox_that_is_closed_while_it_still_starts_leaves_nothing_behind(tmp_path: Path) -> None:
+    for number in range(80):
+        sandbox = _sandbox(tmp_path, enabled=True)
+        sandbox.start()
+        began = time.monotonic()
+        while time.monotonic() - began < number * 0.00015:
+            pass
+        sandbox.close()
+    assert orphans_of_bwrap(tmp_path) == []
+
+
+def orphans_of_bwrap(root: Path) -> list[int]:
+    """Return processes that still name `root` on their command line and can run."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                if str(root).encode() in (entry / "cmdline").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+    return [pid for pid in found if _runs(pid)]
 
 
 def test_close_leaves_no_process(tmp_path: Path) -> None:

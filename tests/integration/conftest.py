@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import REPOSITORY, Service, make_service
+from tests.service import REPOSITORY, Service, await_true, make_service
 
 PHOTO = REPOSITORY / "samples" / "otter.jpg"
 
@@ -37,5 +37,5 @@ def photo() -> Path:
 def _nothing_is_left_behind(service: Service) -> Iterator[None]:
     """After any test, whatever it sent, no temporary file of a finished job is left."""
     yield
-    left = [path.name for path in (service.folder / "media-tmp").iterdir()]
-    assert left == []
+    folder = service.folder / "media-tmp"
+    await_true(lambda: not any(folder.iterdir()), 30, lambda: f"left behind: {list(folder.iterdir())}")
