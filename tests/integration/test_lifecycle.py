@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -214,8 +215,58 @@ def test_flower_shows_three_workers_behind_its_password(service: Service, token:
     await_true(lambda: len(shown()) == 3, 20, lambda: f"Flower shows {shown()}")
 
 
-def test_stats_are_right_without_a_live_worker_and_ready_names_the_queue(service: Service, token: str) -> None:
-    stats = service.request("GET", "/api/queue/stats", token).body
-    assert set(stats) == {"ok", "stats", "taxonomy_cache"}
-    assert set(stats["stats"]) == {"media-jobs", "scrape-jobs", "onboarding-jobs"}
-    assert set(stats["stats"]["media-jobs"]) == {"waiting", "active", "completed", "failed", "delayed"}
+def stats_of(service: Service, token: str) -> dict[str, int]:
+    body = service.request("GET", "/api/queue/stats", token).body
+    assert set(body) == {"ok", "stats", "taxonomy_cache"}
+    assert set(body["stats"]) == {"media-jobs", "scrape-jobs", "onboarding-jobs"}
+    numbers: dict[str, int] = body["stats"]["media-jobs"]
+    assert set(numbers) == {"waiting", "active", "completed", "failed", "delayed"}
+    return numbers
+
+
+def test_a_running_job_is_active_in_the_stats_and_gone_from_them_afterwards(
+    service: Service, token: str, photo: Path
+) -> None:
+    job_id = service.create(token, "convert_image", photo, SLOW)
+    service.enqueue(token, job_id, "convert_image")
+    await_true(lambda: stats_of(service, token)["active"] == 1, 5, lambda: str(stats_of(service, token)))
+    service.await_final(token, job_id)
+    await_true(lambda: stats_of(service, token)["active"] == 0, 5, lambda: str(stats_of(service, token)))
+
+
+def test_what_the_workers_answer_to_inspect_is_kept_for_the_stats(service: Service, token: str, photo: Path) -> None:
+    client = redis_of(service)
+    job_id = service.create(token, "convert_image", photo, SLOW)
+    service.enqueue(token, job_id, "convert_image")
+
+    def seen() -> bool:
+        return bool(json.loads(client.get("gq:snapshot") or "{}").get("media-jobs") == 1)
+
+    await_true(seen, 5, lambda: f"snapshot: {client.get('gq:snapshot')}")
+    service.await_final(token, job_id)
+
+
+def readiness(service: Service) -> requests.Response:
+    return requests.get(f"{service.url}/readyz", timeout=5)
+
+
+def test_without_its_worker_a_queue_is_named_by_readyz_and_the_stats_stay_right(
+    service: Service, token: str, photo: Path
+) -> None:
+    before = stats_of(service, token)
+    service.hold_workers()
+    try:
+        await_true(lambda: readiness(service).status_code == 503, 20, lambda: readiness(service).text)
+        assert "media-jobs" in readiness(service).text
+        job_ids = [service.create(token, "resize_image", photo, {"width": 20}) for _ in range(2)]
+        for job_id in job_ids:
+            service.enqueue(token, job_id, "resize_image")
+        began = time.monotonic()
+        now = stats_of(service, token)
+        assert time.monotonic() - began < 0.5
+        assert (now["waiting"], now["completed"]) == (before["waiting"] + 2, before["completed"])
+    finally:
+        service.hold_workers(hold=False)
+    for job_id in job_ids:
+        assert service.await_final(token, job_id)["state"] == "completed"
+    service.wait_ready()
