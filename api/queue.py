@@ -12,8 +12,8 @@ from api.blueprint import PREFIX, Blueprint
 from api.request_id import request_id
 from api.schemas import AcceptedSchema, GenerationSchema, MediaRequestSchema, StatsSchema
 from api.services import services
-from geniequeue.jobs.producer import Accepted
 from geniequeue.jobs.request import MediaRequest
+from geniequeue.jobs.runs import Accepted
 
 bp = Blueprint("queue", __name__, url_prefix=PREFIX, description="Enqueue, retry and count jobs")
 

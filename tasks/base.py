@@ -28,18 +28,18 @@ from geniequeue.errors import (
 )
 from geniequeue.jobs.finish import finish, now_iso
 from geniequeue.jobs.job import Lease, Run
-from geniequeue.jobs.outcome import Completed, Outcome, Retry, decide
+from geniequeue.jobs.outcome import Completed, Final, Outcome, Retry, decide
 from geniequeue.jobs.request import run_from_row
 from geniequeue.log import bind, get_logger
 from geniequeue.operations import OPERATIONS
 from tasks.progress import Progress
 from tasks.services import Services, services_for
 
-LEASE_MARGIN_S = 600.0
+LEASE_MARGIN_S = 120.0
 """How much longer than the operation's limit a lease stands: downloads, uploads and the record store take time too."""
 
 UNKNOWN_OPERATION_DELAY_S = 30.0
-PAUSED_DELAY_S = 5.0
+STORE_AWAY_DELAY_S = 5.0
 PATIENCE_S = (0.5, 1, 2, 4, 8, 16)
 
 T = TypeVar("T")
@@ -81,26 +81,33 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
             CancelledError: somebody asked for the job to stop.
         """
 
-    def discard(self, attempt: Attempt) -> None:
-        """Remove what `perform` stored: the job had ended otherwise already."""
+    def discard(self, attempt: Attempt, *, keep: frozenset[str]) -> None:
+        """Remove what `perform` stored, but the files that the record names: the job had ended otherwise already."""
 
     def run(self, run_id: str, bull_job_id: str, request_id: str, version: int) -> None:
         """Run one attempt of the job that the message names, or drop the message."""
         del version
         with bind(request_id=request_id, bull_job_id=bull_job_id):
-            run = self._find(run_id, bull_job_id)
-            if run is not None:
-                with bind(job_id=run.spec.job_id, operation=run.spec.operation):
-                    self._run_leased(run)
+            try:
+                attempt = self._begin(run_id, bull_job_id)
+            except (LedgerUnavailable, RecordsUnavailable) as error:
+                log.warning("store away, message put back", error=str(error))
+                raise self.retry(countdown=STORE_AWAY_DELAY_S) from error
+            if attempt is not None:
+                spec = attempt.run.spec
+                with bind(job_id=spec.job_id, operation=spec.operation, attempt=attempt.lease.attempt):
+                    self._end(attempt, self._outcome(attempt))
 
-    def _run_leased(self, run: Run) -> None:
-        if run.spec.operation not in OPERATIONS and not run.ledger_only:
-            log.warning("operation unknown to this version, put back")
-            raise self.retry(countdown=UNKNOWN_OPERATION_DELAY_S)
-        attempt = self._lease(run)
-        if attempt is not None:
-            with bind(attempt=attempt.lease.attempt):
-                self._end(attempt, self._outcome(attempt))
+    def _begin(self, run_id: str, bull_job_id: str) -> Attempt | None:
+        """Find the run and take its lease; None for a message that has nothing to do."""
+        run = self._find(run_id, bull_job_id)
+        if run is None:
+            return None
+        with bind(job_id=run.spec.job_id, operation=run.spec.operation):
+            if run.spec.operation not in OPERATIONS:
+                log.warning("operation unknown to this version, put back")
+                raise self.retry(countdown=UNKNOWN_OPERATION_DELAY_S)
+            return self._lease(run)
 
     def _find(self, run_id: str, bull_job_id: str) -> Run | None:
         """Return the frozen run of a message, None for one that nobody accepted."""
@@ -109,9 +116,6 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
             return run_from_row(services.records.get_item("media_job_runs", run_id))
         except RecordForbidden:
             run = services.ledger.run_without_item(run_id, bull_job_id)
-        except RecordsUnavailable as error:
-            log.warning("records unavailable, message put back", error=str(error))
-            raise self.retry(countdown=5) from error
         if run is None:
             log.warning("message dropped", why="no such run", run_id=run_id)
         return run
@@ -123,13 +127,17 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
             run,
             worker=self.request.hostname or "worker",
             lease_s=operation.time_limit_s + LEASE_MARGIN_S,
-            least_attempt=run.spec.attempts_before,
         )
         if isinstance(lease, Lease):
             return Attempt(run, lease, services, Progress(services, run, lease.attempt))
         if lease == "paused":
             log.info("queue paused, message put back")
-            raise self.retry(countdown=PAUSED_DELAY_S)
+            raise self.retry(countdown=STORE_AWAY_DELAY_S)
+        if lease == "leased":
+            # its holder may be dead: the message is dropped only when the job has ended
+            left_s = services.ledger.lease_left_s(run)
+            log.warning("job is leased, message put back", left_s=left_s)
+            raise self.retry(countdown=left_s + 1)
         log.info("message dropped", why=lease)
         return None
 
@@ -151,14 +159,15 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
 
     def _say_processing(self, attempt: Attempt) -> None:
         if attempt.run.ledger_only:
-            raise InputError(
-                "There is no media_jobs item with this id; create it before you send the job.", reason="missing_item"
-            )
-        if attempt.progress.cancel_asked():
+            raise _missing_item()
+        if attempt.progress.should_stop():
             raise CancelledError
         log.info("attempt started", tries=attempt.lease.tries)
         fields = {"status": "processing", "started_at": now_iso(), "progress": 0}
-        attempt.services.records.update_item("media_jobs", attempt.run.spec.job_id, fields)
+        try:
+            attempt.services.records.update_item("media_jobs", attempt.run.spec.job_id, fields)
+        except RecordForbidden:
+            raise _missing_item() from None
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
         ran_s = round(time.monotonic() - attempt.started, 3)
@@ -167,7 +176,7 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
             return
         if not patiently(attempt.progress.still_mine):
             log.warning("attempt is stale, its result is dropped", ran_s=ran_s)
-            self.discard(attempt)
+            self.discard(attempt, keep=frozenset())
             return
         ended = patiently(
             lambda: finish(
@@ -181,7 +190,7 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
         )
         log.info("attempt ended", ran_s=ran_s, won=ended.won)
         if not ended.won:
-            self.discard(attempt)
+            self.discard(attempt, keep=file_ids_of(ended.outcome))
 
     def _put_off(self, attempt: Attempt, outcome: Retry) -> None:
         """Show the job as delayed, then let Celery send it again when it is due."""
@@ -199,6 +208,17 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
     def _services(self) -> Services:
         settings: Settings = self.app.conf.geniequeue
         return services_for(settings, os.getpid())
+
+
+def _missing_item() -> InputError:
+    message = "There is no media_jobs item with this id; create it before you send the job."
+    return InputError(message, reason="missing_item")
+
+
+def file_ids_of(outcome: Final) -> frozenset[str]:
+    """Return the files that an outcome names."""
+    outputs = outcome.result.get("outputs", ()) if isinstance(outcome, Completed) else ()
+    return frozenset(output["file_id"] for output in outputs)
 
 
 def patiently(call: Callable[[], T]) -> T:

@@ -9,12 +9,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from geniequeue.errors import CancelledError, InputError, PolicyError, RecordForbidden, RecordInvalid, RecordNotUnique
+from marshmallow import ValidationError
+
+from geniequeue.errors import (
+    CancelledError,
+    InputError,
+    PolicyError,
+    RecordForbidden,
+    RecordInvalid,
+    RecordNotUnique,
+    UpstreamError,
+)
 from geniequeue.jobs.broker import TASK_NAMES
-from geniequeue.jobs.job import output_id_of
+from geniequeue.jobs.job import Spec, output_id_of
 from geniequeue.jobs.outcome import Completed
 from geniequeue.jobs.request import input_files
 from geniequeue.operations import MEDIA_QUEUE, OPERATIONS
+from geniequeue.records.protocol import Records
 from geniequeue.sandbox.inside import Limits, Output
 from geniequeue.sandbox.result import SandboxResult
 from tasks.base import Attempt, JobTask
@@ -42,14 +53,15 @@ class MediaJob(JobTask):
             ]
         return Completed(summary(attempt, result, outputs))
 
-    def discard(self, attempt: Attempt) -> None:
-        """Delete the outputs that this attempt stored."""
+    def discard(self, attempt: Attempt, *, keep: frozenset[str]) -> None:
+        """Delete the outputs that this attempt stored, but the files in `keep`."""
         records = attempt.services.records
         own = {"job_id": attempt.run.spec.job_id, "attempt": attempt.lease.attempt}
         for row in records.list_items("media_job_outputs", own):
-            with suppress(RecordForbidden):  # announced, never stored
-                records.delete_file(row["file_id"])
-            records.delete_item("media_job_outputs", row["id"])
+            if row["file_id"] not in keep:
+                with suppress(RecordForbidden):  # announced, never stored
+                    records.delete_file(row["file_id"])
+                records.delete_item("media_job_outputs", row["id"])
 
 
 @contextmanager
@@ -75,7 +87,7 @@ def fetch_inputs(attempt: Attempt, folder: Path) -> dict[str, Path]:
     max_bytes = attempt.services.settings.max_input_bytes
     paths = {}
     for number, (role, file_id) in enumerate(input_files(attempt.run.spec).items()):
-        if attempt.progress.cancel_asked():
+        if attempt.progress.should_stop():
             raise CancelledError
         path = folder / "in" / str(number)
         try:
@@ -99,12 +111,21 @@ def run_in_sandbox(attempt: Attempt, inputs: dict[str, Path], folder: Path) -> S
         operation.function,
         inputs=inputs,
         out_dir=folder / "out",
-        params=spec.params,
+        params=checked_params(spec),
         limits=Limits(max_pixels=settings.max_pixels, max_frames=settings.max_frames),
         timeout_s=operation.time_limit_s,
-        should_stop=attempt.progress.cancel_asked,
+        should_stop=attempt.progress.should_stop,
         on_progress=lambda share: attempt.progress.write(WORK_DONE_PERCENT * share),
     )
+
+
+def checked_params(spec: Spec) -> dict[str, Any]:
+    """Return the frozen params, checked again by the schema of this version."""
+    try:
+        return OPERATIONS[spec.operation].load_params(spec.params)
+    except ValidationError as error:
+        message = f"The params are not valid for {spec.operation} any more: {error.messages}; send the job again."
+        raise InputError(message, reason="invalid_params") from None
 
 
 def store_output(attempt: Attempt, number: int, path: Path, output: Output) -> dict[str, Any]:
@@ -121,20 +142,32 @@ def store_output(attempt: Attempt, number: int, path: Path, output: Output) -> d
         "size_bytes": path.stat().st_size,
         "sha256": sha256_of(path),
     }
-    announced = {"id": file_id, "job_id": spec.job_id, "attempt": attempt.lease.attempt, **row}
-    try:
-        records.create_item("media_job_outputs", announced)
-    except RecordNotUnique:
-        records.update_item("media_job_outputs", file_id, announced)
-    records.upload(
-        path,
-        file_id=file_id,
-        filename=f"{spec.operation}-{spec.job_id}{path.suffix}",
-        mime=output.mime,
-        folder=spec.folder_id,
-        owner_id=spec.owner_id,
-    )
+    announce(records, {"id": file_id, "job_id": spec.job_id, "attempt": attempt.lease.attempt, **row})
+    with suppress(RecordNotUnique):  # a file is complete or absent, and announced with this hash
+        records.upload(
+            path,
+            file_id=file_id,
+            filename=f"{spec.operation}-{spec.job_id}{path.suffix}",
+            mime=output.mime,
+            folder=spec.folder_id,
+            owner_id=spec.owner_id,
+        )
     return {**row, "path": records.location(file_id)}
+
+
+def announce(records: Records, row: dict[str, Any]) -> None:
+    """Say which file is about to be stored, and its hash.
+
+    Raises:
+        UpstreamError: the same attempt had announced another content; the next attempt has ids of its own.
+    """
+    try:
+        records.create_item("media_job_outputs", row)
+    except RecordNotUnique:
+        standing = records.get_item("media_job_outputs", row["id"])
+        if standing["sha256"] != row["sha256"]:
+            message = "The output of an earlier try stands in the way; it is tried again under another name."
+            raise UpstreamError(message, reason="output_taken") from None
 
 
 def sha256_of(path: Path) -> str:

@@ -30,7 +30,7 @@ class Progress:
         self._percent = 0.0
         self._ledger_at = self._cancel_at = float("-inf")
         self._records_at = time.monotonic()
-        self._cancelled = False
+        self._stopped = False
 
     def write(self, percent: float) -> None:
         """Write progress, 0 to 99; 100 is written by the end of the job."""
@@ -39,8 +39,8 @@ class Progress:
         try:
             if now - self._ledger_at >= LEDGER_EVERY_S:
                 self._ledger_at = now
-                self._services.ledger.progress(self._run, self._attempt, self._percent)
-            if now - self._records_at >= RECORDS_EVERY_S:
+                self._heed(self._services.ledger.progress(self._run, self._attempt, self._percent))
+            if not self._stopped and now - self._records_at >= RECORDS_EVERY_S:
                 self._records_at = now
                 self._services.records.update_item(
                     "media_jobs", self._run.spec.job_id, {"progress": int(self._percent)}
@@ -48,16 +48,19 @@ class Progress:
         except (LedgerUnavailable, RecordsUnavailable) as error:
             log.warning("progress not written", error=str(error))
 
-    def cancel_asked(self) -> bool:
-        """Tell whether somebody asked for the job to stop; Redis is asked at most twice a second."""
+    def should_stop(self) -> bool:
+        """Tell whether somebody asked for the job to stop or a newer attempt exists; Redis is asked twice a second."""
         now = time.monotonic()
-        if not self._cancelled and now - self._cancel_at >= CANCEL_EVERY_S:
+        if not self._stopped and now - self._cancel_at >= CANCEL_EVERY_S:
             self._cancel_at = now
             try:
-                self._cancelled = self._services.ledger.cancel_asked(self._run)
+                self._stopped = self._services.ledger.cancel_asked(self._run)
             except LedgerUnavailable as error:
                 log.warning("cancel flag not read", error=str(error))
-        return self._cancelled
+        return self._stopped
+
+    def _heed(self, answer: str) -> None:
+        self._stopped = self._stopped or answer != "ok"
 
     def still_mine(self) -> bool:
         """Tell whether no newer attempt and no end exists."""

@@ -26,7 +26,8 @@ TASK_NAMES: Mapping[str, str] = {
 """Celery task that serves each queue; stored in messages, so never reused for something else."""
 
 MESSAGE_VERSION = 1
-VISIBILITY_TIMEOUT_S = 3600
+VISIBILITY_TIMEOUT_S = 900
+"""After how long the message of a dead worker is delivered again: longer than a lease and than the longest backoff."""
 
 
 def widen_priorities() -> None:
@@ -43,7 +44,6 @@ def celery_settings(redis_url: str) -> dict[str, Any]:
             "queue_order_strategy": "priority",
             "priority_steps": list(range(STEPS)),
             "sep": ":",
-            # longer than any operation may run, so that nothing is delivered again while it runs
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             "socket_keepalive": True,
             "socket_connect_timeout": 5,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from geniequeue.errors import RecordNotUnique
+from geniequeue.errors import RecordForbidden, RecordNotUnique
 from geniequeue.jobs.job import Run
 from geniequeue.jobs.ledger import Ledger
 from geniequeue.jobs.outcome import Cancelled, Completed, Failed, Final
@@ -28,10 +28,14 @@ class Ended:
     Attributes:
         outcome: the one that stands in the records.
         won: whether it is the one that the caller brought.
+        finished_at: when, UTC.
+        peak_memory_bytes: of the work that made it.
     """
 
     outcome: Final
     won: bool
+    finished_at: str
+    peak_memory_bytes: int | None = None
 
 
 def now_iso() -> str:
@@ -56,12 +60,13 @@ def finish(
     """
     if run.ledger_only:
         ledger.finish(run, attempt, outcome)
-        return Ended(outcome, won=True)
+        return Ended(outcome, won=True, finished_at=now_iso())
     ended = _claim_result(service, run, attempt, outcome, peak_memory_bytes)
-    service.update_item("media_jobs", run.spec.job_id, item_fields(ended.outcome, peak_memory_bytes))
-    ledger.finish(run, attempt, ended.outcome)
-    service.update_item("media_job_runs", run.id, {"open": False})
-    log.info("job ended", outcome=outcome_name(ended.outcome), won=ended.won, peak_memory_bytes=peak_memory_bytes)
+    _tell_item(service, ledger, run, ended)
+    moved = ledger.finish(run, attempt, ended.outcome)
+    if moved in ("ok", "final", "unknown"):
+        service.update_item("media_job_runs", run.id, {"open": False})
+    log.info("job ended", outcome=outcome_name(ended.outcome), won=ended.won, ledger=moved)
     return ended
 
 
@@ -70,7 +75,7 @@ def _claim_result(
 ) -> Ended:
     row = {
         "id": run.id,
-        "attempt": attempt or 0,
+        "attempt": attempt or run.spec.attempts_before,
         "peak_memory_bytes": peak_memory_bytes,
         "finished_at": now_iso(),
         **result_fields(outcome),
@@ -79,8 +84,20 @@ def _claim_result(
         service.create_item("media_job_results", row)
     except RecordNotUnique:
         standing = service.get_item("media_job_results", run.id)
-        return Ended(outcome_of(standing), won=_same(standing, row))
-    return Ended(outcome, won=True)
+        return Ended(outcome_of(standing), _same(standing, row), standing["finished_at"], standing["peak_memory_bytes"])
+    return Ended(outcome, True, row["finished_at"], peak_memory_bytes)
+
+
+def _tell_item(service: Records, ledger: Ledger, run: Run, ended: Ended) -> None:
+    """Write the end into the item, unless it has moved on to a later round or is gone."""
+    known = ledger.current(run.key)
+    if known is not None and int(known["round"]) > run.round:
+        return
+    try:
+        fields = item_fields(ended.outcome, ended.finished_at, ended.peak_memory_bytes)
+        service.update_item("media_jobs", run.spec.job_id, fields)
+    except RecordForbidden:
+        log.warning("the item of an ended job is gone", job_id=run.spec.job_id)
 
 
 def _same(standing: Item, row: Mapping[str, Any]) -> bool:
@@ -115,9 +132,9 @@ def outcome_of(row: Item) -> Final:
     return Failed(str(row["error_code"]), str(stored.get("message", "")), stored.get("reason"))
 
 
-def item_fields(outcome: Final, peak_memory_bytes: int | None = None) -> dict[str, Any]:
+def item_fields(outcome: Final, finished_at: str, peak_memory_bytes: int | None = None) -> dict[str, Any]:
     """Return an outcome as fields of the `media_jobs` item."""
-    fields: dict[str, Any] = {"status": outcome_name(outcome), "completed_at": now_iso()}
+    fields: dict[str, Any] = {"status": outcome_name(outcome), "completed_at": finished_at}
     match outcome:
         case Completed(result):
             return fields | {"progress": 100, "result": dict(result), "error_code": None, "error_message": None}

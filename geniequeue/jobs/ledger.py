@@ -102,10 +102,14 @@ class Ledger:
             found = cast("dict[str, str]", self._redis.hgetall(keys.job_index(job_key)))
         return found if "run" in found else None
 
-    def accept(self, run: Run, *, broker_list: str, message: str) -> str:
-        """Write a run into the ledger and push its message; return the `bullJobId` that stands there.
+    def accept(self, run: Run, *, broker_list: str, message: str, least_attempt: int = 0) -> tuple[bool, str]:
+        """Write a run into the ledger and push its message, once however often it is called.
 
-        Calling it twice writes once.
+        Args:
+            least_attempt: largest attempt number in the records, so that numbers grow also when Redis was emptied.
+
+        Returns:
+            whether it was not there yet, and the `bullJobId` that stands there.
         """
         k, spec = self.queue_keys(run.queue), run.spec
         data = {"jobId": spec.job_id, "operation": spec.operation, "runId": run.id, "requestId": spec.request_id}
@@ -113,22 +117,21 @@ class Ledger:
             data["ledgerOnlyUser"] = spec.owner_id
         opts = {"priority": spec.priority, "attempts": OPERATIONS[spec.operation].max_tries}
         names = [k.prioritized(), k.wait(), k.priority_counter(), k.events(), k.meta(), broker_list]
-        _, bull = self._call(
+        written, bull = self._call(
             "accept",
             [keys.job_index(run.key), k.job(run.number), *names],
             [
                 *(run.number, run.id, run.round, spec.priority, spec.operation),
-                *(json.dumps(data), json.dumps(opts), message, run.bull_job_id),
+                *(json.dumps(data), json.dumps(opts), message, run.bull_job_id, least_attempt),
             ],
         )
-        return str(bull)
+        return bool(written), str(bull)
 
-    def lease(self, run: Run, *, worker: str, lease_s: float, least_attempt: int = 0) -> Lease | Refusal:
+    def lease(self, run: Run, *, worker: str, lease_s: float) -> Lease | Refusal:
         """Ask for the right to run a job.
 
         Args:
             worker: name of the worker, for the lock.
-            least_attempt: largest attempt number in the records, so that numbers grow also when Redis was emptied.
 
         Returns:
             the lease, or why there is none.
@@ -140,11 +143,16 @@ class Ledger:
                 *(keys.job_index(run.key), k.job(run.number), k.lock(run.number), k.prioritized(), k.wait()),
                 *(k.delayed(), k.active(), k.completed(), k.failed(), k.events(), k.meta(), k.paused()),
             ],
-            [run.number, run.id, worker, int(lease_s * 1000), least_attempt],
+            [run.number, run.id, worker, int(lease_s * 1000)],
         )
         if answer[0] == "given":
             return Lease(attempt=int(answer[1]), tries=int(answer[2]))
         return cast("Refusal", answer[0])
+
+    def lease_left_s(self, run: Run) -> float:
+        """Return for how many seconds a standing lease holds if nobody renews it, 0 without one."""
+        with reachable():
+            return max(0, int(self._redis.pttl(self.queue_keys(run.queue).lock(run.number)))) / 1000
 
     def progress(self, run: Run, attempt: int, percent: float) -> Literal["ok", "cancel", "stale"]:
         """Write progress, 0 to 100, and learn whether to go on."""

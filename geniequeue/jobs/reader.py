@@ -42,6 +42,7 @@ class JobReader:
     """
 
     def __init__(self, store: RecordStore, ledger: Ledger) -> None:
+        self._store = store
         self._service = store.as_service()
         self._ledger = ledger
 
@@ -57,8 +58,7 @@ class JobReader:
     def page(self, principal: Principal, *, state: State | None, operation: str | None, page: int) -> Page:
         """Return one page of the caller's jobs, for an administrator of everyone's."""
         items, total = list_jobs(
-            self._service,
-            owner_id=None if principal.admin else principal.user_id,
+            self._service if principal.admin else self._store.as_user(principal.token),
             state=state,
             operation=operation,
             page=page,

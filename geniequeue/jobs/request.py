@@ -9,7 +9,7 @@ from typing import Any
 from marshmallow import ValidationError
 
 from geniequeue.errors import RecordForbidden, RequestRefused
-from geniequeue.jobs.job import DEFAULT_PRIORITY, Run, Spec
+from geniequeue.jobs.job import DEFAULT_PRIORITY, MAX_PRIORITY, Run, Spec
 from geniequeue.operations import OPERATIONS, Operation
 from geniequeue.principal import Principal
 from geniequeue.records.protocol import Item, Records
@@ -102,7 +102,7 @@ def merge(request: MediaRequest, item: Item, owner_id: str, service: Records) ->
         job_id=request.job_id,
         owner_id=owner_id,
         params=_params(operation, request.params if request.params is not None else item.get("params")),
-        priority=_first(request.priority, item.get("priority"), DEFAULT_PRIORITY),
+        priority=_priority(request.priority, item.get("priority")),
         input_file_id=request.input_file_id or item.get("input_file_id"),
         input_url=request.input_url or item.get("input_url"),
         creator_profile_id=profile_id,
@@ -138,8 +138,11 @@ def input_files(spec: Spec) -> dict[str, str]:
     return files
 
 
-def _first(*values: int | None) -> int:
-    return next(value for value in values if value is not None)
+def _priority(requested: int | None, stored: int | None) -> int:
+    priority = next(value for value in (requested, stored, DEFAULT_PRIORITY) if value is not None)
+    if not 0 <= priority <= MAX_PRIORITY:
+        raise _invalid({"priority": [f"expected a whole number from 0 to {MAX_PRIORITY}, got {priority}"]})
+    return priority
 
 
 def _params(operation: Operation, given: Any) -> dict[str, Any]:

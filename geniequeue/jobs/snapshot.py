@@ -11,7 +11,6 @@ from typing import cast
 import redis
 from celery import Celery
 
-from geniequeue.errors import LedgerUnavailable
 from geniequeue.jobs import keys
 from geniequeue.jobs.broker import TASK_NAMES
 from geniequeue.jobs.ledger import reachable
@@ -61,7 +60,7 @@ class Snapshot:
             try:
                 self.refresh()
                 in_trouble = False
-            except (LedgerUnavailable, OSError, redis.RedisError) as error:
+            except Exception as error:  # kombu lets through what its transport raises, and the thread must live on
                 if not in_trouble:
                     log.warning("no snapshot of the workers", error=str(error))
                 in_trouble = True

@@ -110,17 +110,14 @@ def _seconds(start: str | None, end: str | None) -> float | None:
 
 
 def list_jobs(
-    service: Records, *, owner_id: str | None, state: State | None, operation: str | None, page: int, per_page: int
+    records: Records, *, state: State | None, operation: str | None, page: int, per_page: int
 ) -> tuple[list[Item], int]:
-    """Return one page of items, newest first, and how many there are.
+    """Return one page of the items that the caller of `records` may see, newest first, and how many there are.
 
     Args:
-        owner_id: whose; None for everyone's.
         state: waiting and delayed are both `queued` on the item.
     """
     where: dict[str, Any] = {}
-    if owner_id is not None:
-        where["user_created"] = owner_id
     if operation is not None:
         where["operation"] = operation
     if state is not None:
@@ -128,7 +125,7 @@ def list_jobs(
             status for status, known in ITEM_STATES.items() if known == state
         ]
         where["status"] = {"_in": statuses}
-    items = service.list_items(
+    items = records.list_items(
         "media_jobs",
         where,
         sort=("-created_at", "id"),
@@ -136,4 +133,4 @@ def list_jobs(
         offset=(page - 1) * per_page,
         fields=VIEW_FIELDS,
     )
-    return items, service.count_items("media_jobs", where)
+    return items, records.count_items("media_jobs", where)

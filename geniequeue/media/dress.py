@@ -1,4 +1,4 @@
-"""Dress a mark: outline and soft shadow by ImageMagick, the cell of a diagonal pattern by libvips.
+"""Dress a mark: outline and soft shadow softened by ImageMagick, the cell of a diagonal pattern by libvips.
 
 Pictures cross over to ImageMagick as raw bytes, so no text and no file name of a sender ever reaches ImageMagick.
 """
@@ -54,8 +54,7 @@ def _under(alpha: pyvips.Image, font_px: float) -> pyvips.Image:
     size = max(1, round(alpha.width * share)), max(1, round(alpha.height * share))
     work = alpha.thumbnail_image(size[0], height=size[1], size="force") if share < 1 else alpha
     em = font_px * share
-    with _gray(work) as outline, outline.clone() as shadow:
-        outline.morphology(method="dilate", kernel=f"disk:{max(_MIN_OUTLINE_PX, em * _OUTLINE_EM):.2f}")
+    with _gray(_dilated(work, max(_MIN_OUTLINE_PX, em * _OUTLINE_EM))) as outline, _gray(work) as shadow:
         outline.blur(sigma=max(0.3, em * 0.01))
         shadow.roll(x=max(1, round(em * _SHADOW_EM * 0.6)), y=max(1, round(em * _SHADOW_EM)))
         shadow.blur(sigma=max(0.8, em * _SHADOW_EM))
@@ -64,6 +63,20 @@ def _under(alpha: pyvips.Image, font_px: float) -> pyvips.Image:
         outline.composite(shadow, operator="screen")
         under = _vips(outline)
     return under.resize(alpha.width / work.width, vscale=alpha.height / work.height) if share < 1 else under
+
+
+def _dilated(alpha: pyvips.Image, radius_px: float) -> pyvips.Image:
+    """Grow what is opaque by a disk, in libvips: ImageMagick's own dilation gives now and then another picture."""
+    reach = int(radius_px)
+    steps = range(-reach, reach + 1)
+    room = alpha.embed(reach, reach, alpha.width + 2 * reach, alpha.height + 2 * reach)
+    moved = [
+        room.crop(reach + x, reach + y, alpha.width, alpha.height)
+        for x in steps
+        for y in steps
+        if x * x + y * y <= radius_px * radius_px
+    ]
+    return moved[0].bandrank(moved[1:], index=len(moved) - 1)
 
 
 def tile_cell(mark: pyvips.Image, gap_px: int) -> pyvips.Image:

@@ -33,7 +33,7 @@ def a_job(api: Api, **members: Any) -> bytes:
 
 def end(services: Any, store: Any, job_id: str, outcome: Any) -> None:
     """End a job's latest run as its worker would."""
-    run = services.producer.latest_run(job_id)
+    run = services.producer.runs.latest(job_id)
     finish(store.as_service(), services.ledger, run, None, outcome)
 
 

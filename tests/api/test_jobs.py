@@ -156,7 +156,7 @@ def test_a_waiting_job_is_cancelled_once(api: Api, job_id: str) -> None:
 
 
 def test_a_running_job_is_told_to_stop(api: Api, services: Any, job_id: str) -> None:
-    services.ledger.lease(services.producer.latest_run(job_id), worker="w", lease_s=30)
+    services.ledger.lease(services.producer.runs.latest(job_id), worker="w", lease_s=30)
     assert show(api, job_id).json["state"] == "active"
     assert api.post(f"/api/queue/jobs/{job_id}/cancel").json["state"] == "cancelling"
 

@@ -40,7 +40,7 @@ def test_active_is_what_the_workers_said_lately_else_what_the_ledger_says(
 ) -> None:
     job_id = api.person.create_job()
     api.enqueue(job_id)
-    services.ledger.lease(services.producer.latest_run(job_id), worker="w", lease_s=30)
+    services.ledger.lease(services.producer.runs.latest(job_id), worker="w", lease_s=30)
 
     def active() -> int:
         return int(api.get("/api/queue/stats").json["stats"]["media-jobs"]["active"])

@@ -36,12 +36,12 @@ def make_run(ledger: Ledger, *, job_id: str | None = None, round_: int = 1, prio
     return Run(run_id_of(job_id, round_), round_, MEDIA_QUEUE, f"bull:{MEDIA_QUEUE}:{number}", spec, accepted_at="")
 
 
-def accept(ledger: Ledger, run: Run) -> str:
-    return ledger.accept(run, broker_list="media-jobs:10", message="{}")
+def accept(ledger: Ledger, run: Run, least: int = 0) -> str:
+    return ledger.accept(run, broker_list="media-jobs:10", message="{}", least_attempt=least)[1]
 
 
-def lease(ledger: Ledger, run: Run, least: int = 0) -> Lease:
-    got = ledger.lease(run, worker="media@here", lease_s=30, least_attempt=least)
+def lease(ledger: Ledger, run: Run) -> Lease:
+    got = ledger.lease(run, worker="media@here", lease_s=30)
     assert isinstance(got, Lease), got
     return got
 
@@ -152,8 +152,8 @@ def test_an_older_attempt_can_write_nothing(ledger: Ledger, client: redis.Redis)
 
 def test_attempt_numbers_start_above_what_the_records_know(ledger: Ledger) -> None:
     run = make_run(ledger)
-    accept(ledger, run)
-    got = lease(ledger, run, least=7)
+    accept(ledger, run, least=7)
+    got = lease(ledger, run)
     assert (got.attempt, got.tries) == (8, 1)
 
 
@@ -174,6 +174,23 @@ def test_a_waiting_job_is_cancelled_without_an_attempt_but_an_active_one_is_not(
     assert ledger.finish(waiting, None, Cancelled()) == "ok"
     assert ledger.finish(active, None, Cancelled()) == "active"
     assert ledger.entry(MEDIA_QUEUE, waiting.number).state == "cancelled"  # type: ignore[union-attr]
+
+
+def test_putting_a_job_off_twice_is_putting_it_off_once(ledger: Ledger, client: redis.Redis) -> None:
+    run = make_run(ledger)
+    accept(ledger, run)
+    attempt = lease(ledger, run).attempt
+    assert ledger.delay(run, attempt, after_s=60, reason="")
+    assert ledger.delay(run, attempt, after_s=60, reason="")
+    assert sets_with(client, run) == ["delayed"]
+
+
+def test_a_lease_says_how_long_it_holds(ledger: Ledger) -> None:
+    run = make_run(ledger)
+    accept(ledger, run)
+    assert ledger.lease_left_s(run) == 0
+    lease(ledger, run)
+    assert 29 < ledger.lease_left_s(run) <= 30
 
 
 def test_a_cancel_flag_is_told_with_the_next_progress(ledger: Ledger) -> None:

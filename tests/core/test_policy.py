@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import geniequeue.sandbox
+from tests.core import pictures
 
 POLICY = Path(geniequeue.sandbox.__file__).parent / "imagemagick"
 _ASK = """
@@ -53,9 +54,8 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind, text in CONTENTS.items():
         (folder / f"a.{kind}").write_text(text)
         (folder / f"{kind}.png").write_text(text)
-    plain = ["convert", "-size", "64x48", "xc:red"]
     for kind in ("bmp", "psd", "png", "heic", "jpg", "gif"):
-        subprocess.run([*plain, f"{kind}:{folder}/x.{kind}"], check=True)
+        pictures.by_magick(pictures.photo(64, 48), folder / f"x.{kind}", kind)
     return folder
 
 

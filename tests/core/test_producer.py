@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -56,13 +57,13 @@ class World:
         return self.producer.accept(request, who or self.creator).bull_job_id
 
     def run_of(self, job_id: str) -> Run:
-        run = self.producer.latest_run(job_id)
+        run = self.producer.runs.latest(job_id)
         assert run is not None
         return run
 
     def work(self, job_id: str, outcome: Completed | Failed) -> None:
         run = self.run_of(job_id)
-        lease = self.ledger.lease(run, worker="w", lease_s=30, least_attempt=run.spec.attempts_before)
+        lease = self.ledger.lease(run, worker="w", lease_s=30)
         assert isinstance(lease, Lease)
         finish(self.records, self.ledger, run, lease.attempt, outcome)
 
@@ -119,7 +120,7 @@ def test_somebody_elses_job_looks_like_one_that_does_not_exist(world: World) -> 
         lambda: world.producer.cancel(job_id, world.stranger),
     ):
         assert refused(call).status == 404
-    assert world.producer.latest_run(job_id) is None
+    assert world.producer.runs.latest(job_id) is None
 
 
 def test_an_admin_acts_for_the_owner(world: World) -> None:
@@ -144,7 +145,7 @@ def test_row_18_an_unknown_param_is_refused_by_name_and_nothing_is_written(world
     error = refused(lambda: world.accept(job_id, params={"width": 1, "evil": 1}))
     assert error.status == 422
     assert "evil" in str(error.errors)
-    assert world.producer.latest_run(job_id) is None
+    assert world.producer.runs.latest(job_id) is None
 
 
 def test_a_hundred_equal_requests_at_once_make_one_run_and_one_message(world: World) -> None:
@@ -180,7 +181,7 @@ def test_nothing_is_written_when_redis_is_away(world: World) -> None:
     away = Producer(world.store, Ledger(connect("redis://127.0.0.1:1/0"), "bull"), "bull")
     with pytest.raises(LedgerUnavailable):
         away.accept(MediaRequest(job_id, OPERATION), world.creator)
-    assert world.producer.latest_run(job_id) is None
+    assert world.producer.runs.latest(job_id) is None
     assert world.records.get_item("media_jobs", job_id)["bull_job_id"] is None
 
 
@@ -222,6 +223,110 @@ def test_two_retries_at_once_make_one_round(world: World) -> None:
         answers = set(pool.map(retry, range(16)))
     assert len(answers - {"not_failed"}) == 1
     assert world.run_of(job_id).round == 2
+    world.work(job_id, Completed({"outputs": []}))
+    assert world.records.get_item("media_jobs", job_id)["status"] == "completed"
+
+
+def test_a_retry_that_comes_late_does_not_write_queued_over_the_end(world: World) -> None:
+    job_id = world.item()
+    world.accept(job_id)
+    world.work(job_id, Failed("tool", "no"))
+    spec = replace(world.run_of(job_id).spec, attempts_before=1)
+    run, created = world.producer.runs.create(spec, 2)
+    assert created
+    world.producer.runs.push(run)
+    world.work(job_id, Completed({"outputs": []}))
+    world.producer.runs.enqueue(run)
+    item = world.records.get_item("media_jobs", job_id)
+    assert (item["status"], item["result"], item["progress"]) == ("completed", {"outputs": []}, 100)
+
+
+def test_row_8_a_retry_does_not_read_another_creators_file(world: World) -> None:
+    theirs = world.records.get_item("media_jobs", world.item(world.stranger))["input_file_id"]
+    job_id = world.item()
+    world.records.update_item("media_jobs", job_id, {"status": "error", "input_file_id": theirs})
+    assert refused(lambda: world.producer.retry(job_id, world.creator, "r")).status == 404
+    assert world.producer.runs.latest(job_id) is None
+
+
+def test_an_end_that_a_crash_kept_from_being_told_is_told_by_the_next_request(world: World) -> None:
+    job_id = world.item()
+    world.accept(job_id)
+    run = world.run_of(job_id)
+    world.work(job_id, Completed({"outputs": []}))
+    world.records.update_item("media_jobs", job_id, {"status": "processing", "result": None})
+    world.records.update_item("media_job_runs", run.id, {"open": True})
+    world.ledger._redis.flushdb()
+    assert refused(lambda: world.accept(job_id)).code == "already_completed"
+    assert world.records.get_item("media_jobs", job_id)["status"] == "completed"
+    assert not world.run_of(job_id).open
+
+
+def test_a_run_that_is_taken_over_counts_on_from_the_attempts_on_record(world: World) -> None:
+    job_id = world.item()
+    world.accept(job_id)
+    run = world.run_of(job_id)
+    output = {"id": str(uuid.uuid4()), "job_id": job_id, "attempt": 3, "file_id": str(uuid.uuid4()), "role": "output"}
+    world.records.create_item(
+        "media_job_outputs", {**output, "mime": "image/webp", "size_bytes": 1, "sha256": "0" * 64}
+    )
+    world.ledger._redis.flushdb()
+    world.records.update_item("media_job_runs", run.id, {"accepted_at": "2020-01-01T00:00:00.000Z"})
+    world.accept(job_id)
+    assert world.ledger.lease(run, worker="w", lease_s=30) == Lease(attempt=4, tries=1)
+
+
+def test_an_item_that_is_deleted_while_its_job_runs_does_not_keep_the_job_from_ending(world: World) -> None:
+    job_id = world.item()
+    world.accept(job_id)
+    run = world.run_of(job_id)
+    lease = world.ledger.lease(run, worker="w", lease_s=30)
+    assert isinstance(lease, Lease)
+    world.records.delete_item("media_jobs", job_id)
+    assert finish(world.records, world.ledger, run, lease.attempt, Failed("input", "gone")).won
+    assert world.ledger.counts()["media-jobs"].active == 0
+    assert not world.run_of(job_id).open
+
+
+@pytest.mark.parametrize("priority", [-3, 2_097_152])
+def test_a_priority_of_the_item_that_no_worker_serves_is_refused(world: World, priority: int) -> None:
+    error = refused(lambda: world.accept(world.item(priority=priority)))
+    assert (error.status, error.errors) == (
+        422,
+        {"priority": [f"expected a whole number from 0 to 2097151, got {priority}"]},
+    )
+
+
+def test_a_job_that_ended_while_it_was_cancelled_is_not_called_cancelled(world: World) -> None:
+    job_id = world.item()
+    world.accept(job_id)
+    run = world.run_of(job_id)
+    world.work(job_id, Completed())
+    world.records.update_item("media_job_runs", run.id, {"open": True})
+    assert refused(lambda: world.producer.cancel(job_id, world.creator)).code == "already_final"
+    assert world.records.get_item("media_jobs", job_id)["status"] == "completed"
+
+
+def test_a_late_end_of_an_old_round_leaves_the_item_of_the_new_one_alone(world: World) -> None:
+    job_id = world.item()
+    world.accept(job_id)
+    first = world.run_of(job_id)
+    world.work(job_id, Failed("tool", "no"))
+    world.producer.retry(job_id, world.creator, "r")
+    finish(world.records, world.ledger, first, 1, Failed("tool", "no"))
+    assert world.records.get_item("media_jobs", job_id)["status"] == "queued"
+
+
+def test_a_job_without_an_item_is_not_called_accepted_after_it_failed(world: World) -> None:
+    job_id = str(uuid.uuid4())
+    bull = world.accept(job_id, params={"width": 1})
+    data = world.ledger._redis.hget(bull, "data")
+    run = world.ledger.run_without_item(json.loads(data)["runId"], bull)  # type: ignore[arg-type]
+    assert run is not None
+    lease = world.ledger.lease(run, worker="w", lease_s=30)
+    assert isinstance(lease, Lease)
+    finish(world.records, world.ledger, run, lease.attempt, Failed("input", "no item"))
+    assert refused(lambda: world.accept(job_id, params={"width": 1})).code == "use_retry"
 
 
 def test_a_job_that_failed_before_this_system_existed_can_be_retried(world: World) -> None:

@@ -4,6 +4,9 @@
 -- Returns the due time in ms, or 0 when a newer attempt exists or the job is not active.
 if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[2] then return 0 end
 if redis.call('HGET', KEYS[2], 'index') ~= KEYS[1] then return 0 end
+-- again, because the first answer was lost
+local due = redis.call('ZSCORE', KEYS[5], ARGV[1])
+if due then return math.floor(due / 4096) end
 if redis.call('LREM', KEYS[4], 0, ARGV[1]) == 0 then return 0 end
 local time = redis.call('TIME')
 local due_ms = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[3])

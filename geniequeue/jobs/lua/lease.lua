@@ -1,7 +1,7 @@
 -- Give a job to one worker and move it to active.
 -- KEYS: 1 job index  2 job hash  3 lock  4 prioritized  5 wait  6 delayed  7 active  8 completed  9 failed  10 events
 --       11 meta  12 paused
--- ARGV: 1 number  2 run id  3 worker  4 lease in ms  5 least attempt number on record
+-- ARGV: 1 number  2 run id  3 worker  4 lease in ms
 -- Returns {'given', attempt, tries}, or {'unknown'}, {'final'}, {'stale'}, {'paused'}, {'leased'}.
 -- the hash must be this job's: after `obliterate` or FLUSHALL numbers are given anew
 if redis.call('HGET', KEYS[2], 'index') ~= KEYS[1] then return {'unknown'} end
@@ -11,9 +11,8 @@ if redis.call('HEXISTS', KEYS[11], 'paused') == 1 then return {'paused'} end
 if redis.call('EXISTS', KEYS[3]) == 1 then return {'leased'} end
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-local attempt = math.max(tonumber(redis.call('HGET', KEYS[1], 'attempt') or '0'), tonumber(ARGV[5])) + 1
+local attempt = redis.call('HINCRBY', KEYS[1], 'attempt', 1)
 local tries = redis.call('HINCRBY', KEYS[2], 'ats', 1)
-redis.call('HSET', KEYS[1], 'attempt', attempt)
 redis.call('SET', KEYS[3], attempt .. ':' .. ARGV[3], 'PX', ARGV[4])
 if redis.call('ZREM', KEYS[4], ARGV[1]) + redis.call('ZREM', KEYS[6], ARGV[1]) == 0 then
   redis.call('LREM', KEYS[5], 0, ARGV[1])
