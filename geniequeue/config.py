@@ -1,7 +1,8 @@
 """Settings: read once from the environment, frozen, every fault reported together.
 
 `load_settings` takes the process environment and fills what is missing from `VAR_DIR/embedded.env`, where `geniequeue
-up` keeps the address and secrets of the embedded services. Nothing else reads the environment.
+up` keeps the address and secrets of the embedded services. API, workers and core read the environment nowhere else; the
+command line also looks at `ENV_FILE` and hands variables on to what it starts.
 """
 
 from __future__ import annotations

@@ -65,35 +65,51 @@ class JobError(GenieQueueError):
 
 
 class InputError(JobError):
+    """The file or the params are wrong."""
+
     kind = "input"
 
 
 class PolicyError(JobError):
+    """Too big or too many: refused by a limit."""
+
     kind = "policy"
 
 
 class ToolError(JobError):
+    """A library or program failed on good input."""
+
     kind = "tool"
 
 
 class VerifyError(JobError):
+    """The output is not what was promised."""
+
     kind = "verify"
 
 
 class TimeLimitError(JobError):
+    """The wall clock limit struck."""
+
     kind = "timeout"
 
 
 class MemoryLimitError(JobError):
+    """The work needed more memory than it may."""
+
     kind = "oom"
 
 
 class LostError(JobError):
+    """The process that did the work died."""
+
     kind = "lost"
     retryable = True
 
 
 class UpstreamError(JobError):
+    """Records or files did not do what they should; it may pass."""
+
     kind = "upstream"
     retryable = True
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import Schema, ValidationError
+from marshmallow import Schema
 
 from geniequeue import params
 
@@ -93,5 +93,3 @@ OPERATIONS: Mapping[str, Operation] = {operation.name: operation for operation i
 PUBLIC_OPERATIONS: Mapping[str, Operation] = {
     name: operation for name, operation in OPERATIONS.items() if not operation.internal
 }
-
-__all__ = ["OPERATIONS", "PUBLIC_OPERATIONS", "QUEUES", "Operation", "ValidationError"]

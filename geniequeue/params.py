@@ -91,12 +91,16 @@ class ParamsSchema(Schema):
 
 
 class ConvertImageParams(ParamsSchema):
+    """`background` shows through where the target format has no transparency."""
+
     format = fields.String(required=True, validate=validate.OneOf(IMAGE_FORMATS))
     quality = quality()
     background = colour("#ffffff")
 
 
 class ResizeImageParams(ParamsSchema):
+    """One side or both; without `upscale` nothing becomes larger than it was."""
+
     width = side()
     height = side()
     fit = fields.String(load_default="inside", validate=validate.OneOf(FITS))
@@ -136,6 +140,8 @@ class CropImageParams(ParamsSchema):
 
 
 class StripMetadataParams(ParamsSchema):
+    """`keep_icc` keeps the colour profile, without which wide-gamut pictures look wrong."""
+
     keep_icc = fields.Boolean(load_default=True, truthy={True}, falsy={False})
 
 

@@ -112,7 +112,7 @@ def run_in_sandbox(attempt: Attempt, inputs: dict[str, Path], folder: Path) -> S
         inputs=inputs,
         out_dir=folder / "out",
         params=checked_params(spec),
-        limits=Limits(max_pixels=settings.max_pixels, max_frames=settings.max_frames),
+        limits=Limits.of(settings.max_pixels, settings.max_frames),
         timeout_s=operation.time_limit_s,
         should_stop=attempt.progress.should_stop,
         on_progress=lambda share: attempt.progress.write(WORK_DONE_PERCENT * share),

@@ -75,6 +75,7 @@ def _finish(work: Work, picture: Picture, wanted: str) -> list[Output]:
         format=wanted,
         quality=int(work.params.get("quality", 85)),
         background=str(work.params.get("background", "#ffffff")),
+        limits=work.limits,
     )
     work.report(1.0)
     return [output]

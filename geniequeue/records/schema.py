@@ -61,7 +61,7 @@ MEDIA_JOBS = Collection(
         Field("result", "json", "what the job brought; set when it ends"),
         Field("error_code", "string", "kind of failure; set when it fails"),
         Field("error_message", "text", "one sentence for its owner; set when it fails"),
-        Field("retry_count", "integer", "attempts after the first; set by the worker", nullable=False, default=0),
+        Field("retry_count", "integer", "retries by the user; set at acceptance", nullable=False, default=0),
         Field("quota", "string", "unverified where the quota could not be asked; set at acceptance"),
         Field("created_at", "timestamp", "set by the store", nullable=False, fill="now", indexed=True),
         Field("started_at", "timestamp", "start of the newest attempt; set by the worker"),
@@ -140,9 +140,28 @@ CREATOR_PROFILES = Collection(
     ),
 )
 
+USER_USAGE_COUNTS = Collection(
+    "user_usage_counts",
+    "One unit of a feature that a user has used in a billing cycle; written by the service.",
+    (
+        _ID,
+        Field("user_id", "uuid", "who used it", nullable=False, references="directus_users", indexed=True),
+        Field("feature", "string", "what the operation counts as", nullable=False),
+        Field("billing_cycle_start", "timestamp", "start of the cycle it counts in", nullable=False, indexed=True),
+        Field("count", "integer", "units; more than one only in rows of an older system", nullable=False, default=1),
+    ),
+)
+
 COLLECTIONS: Mapping[str, Collection] = {
     collection.name: collection
-    for collection in (MEDIA_JOBS, MEDIA_JOB_RUNS, MEDIA_JOB_RESULTS, MEDIA_JOB_OUTPUTS, CREATOR_PROFILES)
+    for collection in (
+        MEDIA_JOBS,
+        MEDIA_JOB_RUNS,
+        MEDIA_JOB_RESULTS,
+        MEDIA_JOB_OUTPUTS,
+        CREATOR_PROFILES,
+        USER_USAGE_COUNTS,
+    )
 }
 
 USER_FIELDS = (
@@ -172,6 +191,7 @@ CREATOR_RULES = (
     Rule("creator_profiles", "read", _OWN_PROFILE),
     Rule("creator_profiles", "create", _OWN_PROFILE, ("id", "user_id", *_PROFILE_FIELDS)),
     Rule("creator_profiles", "update", _OWN_PROFILE, _PROFILE_FIELDS),
+    Rule("user_usage_counts", "read", Own("user_id")),
     Rule("directus_files", "read", AnyOf((Own("uploaded_by"), _OWN_FOLDER))),
     Rule(
         "directus_files",

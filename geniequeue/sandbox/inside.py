@@ -26,6 +26,11 @@ class Limits:
     max_frames: int = 2_000
     max_total_pixels: int = 600_000_000
 
+    @classmethod
+    def of(cls, max_pixels: int, max_frames: int) -> Limits:
+        """Return limits where an animation may have as many pixels in all as six of the largest pictures."""
+        return cls(max_pixels, max_frames, 6 * max_pixels)
+
 
 @dataclass(frozen=True)
 class Work:
