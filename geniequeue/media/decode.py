@@ -28,6 +28,8 @@ _LOADERS = {
     "tiff": "VipsForeignLoadTiffFile",
     "avif": "VipsForeignLoadHeifFile",
 }
+# What reads our own output back while it is written.
+_READ_BACK = ("VipsForeignLoadJpegSource", "VipsForeignLoadPngSource")
 _BY_MAGICK = frozenset({"heic", "bmp", "psd"})
 _ANIMATED = frozenset({"gif", "webp"})
 # libheif turns the picture by itself; its Exif orientation, if there is one, says what has been done already.
@@ -165,8 +167,9 @@ def _upright_size(image: pyvips.Image, header: Header) -> tuple[int, int]:
 def _turned(image: pyvips.Image, header: Header) -> pyvips.Image:
     if _orientation(image, header) == 1:
         return image
-    # Turning needs the rows in another order than the file has them, so the picture is held in memory.
-    return image.copy_memory().autorot()
+    # Turning needs the rows in another order than the file has them, so the picture is held in memory. What ImageMagick
+    # decoded is there already, and `copy_memory` of such a picture would not keep its bytes alive.
+    return image.autorot() if header.format in _BY_MAGICK else image.copy_memory().autorot()
 
 
 def _scaled(
@@ -185,7 +188,7 @@ def _settle_libvips() -> None:
     """Block every loader but ours, and keep no result for later: a process does one job."""
     pyvips.cache_set_max(0)
     pyvips.operation_block_set("VipsForeignLoad", True)
-    for name in _LOADERS.values():
+    for name in (*_LOADERS.values(), *_READ_BACK):
         pyvips.operation_block_set(name, False)
 
 

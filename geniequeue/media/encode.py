@@ -95,6 +95,7 @@ def save(
     limits: Limits | None = None,
     stem: str = "output",
     facts: Mapping[str, Any] | None = None,
+    witness: verify.Witness | None = None,
 ) -> Output:
     """Write `out_dir/<stem>.<extension>`, verify it and describe it.
 
@@ -104,6 +105,7 @@ def save(
         quality: 1 to 100; for jpeg, webp and avif.
         background: #rgb or #rrggbb behind what is transparent, where the format has no transparency.
         facts: further figures for the record.
+        witness: looks at the file's picture as it is verified.
 
     Raises:
         InputError: the input turned out to be damaged.
@@ -119,8 +121,9 @@ def save(
         check_size(promised.width_px, promised.height_px, promised.frames, format, limits or Limits())
         path = out_dir / f"{stem}.{target.extension}"
         options = dict(target.options) | ({"Q": quality} if target.lossy else {})
-        _saver(image, format)(str(path), keep=_kept(image, format), **options)
-    verify.verify(path, promised)
+        with verify.reading_along(path, promised, witness) as decoding:
+            _saver(image, format)(str(path), keep=_kept(image, format), **options)
+    verify.verify(path, promised, witness, decoding)
     return Output(
         name=path.name,
         mime=target.mime,

@@ -11,8 +11,8 @@ from geniequeue.media.decode import Picture, load
 from geniequeue.media.draw import draw_mark
 from geniequeue.media.encode import ANIMATED_FORMATS, TARGETS, same_or, save
 from geniequeue.media.frames import frame_height
-from geniequeue.media.proof import Proof, prove
-from geniequeue.media.stamp import stamped
+from geniequeue.media.proof import Proof
+from geniequeue.media.stamp import fitted, stamped
 from geniequeue.sandbox.inside import Output, Work
 
 __all__ = ["apply_watermark", "draw_mark"]
@@ -32,13 +32,11 @@ def apply_watermark(work: Work) -> list[Output]:
     picture = load(work.inputs["input"], work.limits, animated=wanted == "auto" or wanted in ANIMATED_FORMATS)
     wanted = same_or(picture) if wanted == "auto" else wanted
     image = _canvas(picture, wanted)
-    mark = draw_mark(work.params, image.width, frame_height(image), _overlay(work))
+    mark = fitted(draw_mark(work.params, image.width, frame_height(image), _overlay(work)), image)
     work.report(0.1)
     proof = Proof(mark)
     marked = replace(picture, image=stamped(proof.writing(image), mark))
-    output = save(marked, work.out_dir, format=wanted, quality=_QUALITY, limits=work.limits)
-    work.report(0.9)
-    prove(work.out_dir / output.name, wanted, proof)
+    output = save(marked, work.out_dir, format=wanted, quality=_QUALITY, limits=work.limits, witness=proof)
     work.report(1.0)
     return [output]
 

@@ -7,16 +7,13 @@ input. Reading back, a change by the mark is told from noise of the encoder by p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyvips
 
 from geniequeue.errors import VerifyError
-from geniequeue.media.decode import load
 from geniequeue.media.draw import Mark
 from geniequeue.media.frames import frame_count, frame_height
 from geniequeue.media.stamp import blended, held_open
-from geniequeue.sandbox.inside import Limits
 
 # Largest reduction of the JPEG decoder; boxes lie on multiples of it.
 _GRID_PX = 8
@@ -103,28 +100,14 @@ class Proof:
         return next(reduction for reduction in (8, 4, 2, 1) if least // reduction >= 16 or reduction == 1)
 
 
-def prove(path: Path, format: str, proof: Proof) -> None:
-    """Read the file back and compare it with what `proof` remembers.
-
-    Raises:
-        VerifyError: the mark is not there, or the picture changed where no mark is.
-    """
-    reduction = proof.reduction() if format == "jpeg" else 1
-    if format == "jpeg":
-        image = pyvips.Image.jpegload(str(path), shrink=reduction, access="sequential", fail_on="warning")
-    else:
-        image = load(path, Limits()).image
-    proof.reading(image, reduction).avg()
-    proof.check()
-
-
 def _compare(sample: Sample, after: pyvips.Image, reduction: int) -> None:
     before = _reduced(_plain(sample.before), reduction)
     if sample.mark is None:
         if abs(after.avg() - before.avg()) > _UNTOUCHED_LEVELS:
             raise VerifyError("the picture changed where the mark is not; try again", reason="changed_elsewhere")
         return
-    change = _reduced(_plain(blended(sample.before, sample.mark)), reduction) - before
+    before = before.copy_memory()
+    change = (_reduced(_plain(blended(sample.before, sample.mark)), reduction) - before).copy_memory()
     energy = (change * change).avg()
     if energy >= _VISIBLE and ((after - before) * change).avg() < _PRESENT_SHARE * energy:
         raise VerifyError("the mark is not in the picture that was made; try again", reason="mark_missing")
@@ -144,7 +127,7 @@ def _plain(image: pyvips.Image) -> pyvips.Image:
     full = 65535.0 if image.format == "ushort" else 255.0
     if image.hasalpha():
         image = image.flatten(background=[full / 2], max_alpha=full)
-    return image * (255.0 / full)
+    return image.cast("float") * (255.0 / full) if full != 255.0 else image.cast("float")
 
 
 def _marked_box(mark: Mark, frame: tuple[int, int]) -> Box:

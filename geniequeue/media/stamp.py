@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyvips
 
 from geniequeue.media import colour
@@ -10,6 +12,8 @@ from geniequeue.media.frames import frame_count, frame_height
 
 _PROFILE = "icc-profile-data"
 _STREAMS = "vips-sequential"
+# A mark up to this size is converted once and kept; a larger one, such as a tile, as it is needed.
+_KEPT_PIXELS = 2_000_000
 
 
 def held_open(image: pyvips.Image) -> pyvips.Image:
@@ -23,8 +27,15 @@ def held_open(image: pyvips.Image) -> pyvips.Image:
     return image
 
 
+def fitted(mark: Mark, image: pyvips.Image) -> Mark:
+    """Express `mark` in the colours and depth of `image`, as `stamped` and `blended` need it."""
+    converted = _in_colours_of(image, mark.image)
+    small = converted.width * converted.height <= _KEPT_PIXELS
+    return replace(mark, image=converted.copy_memory() if small else converted)
+
+
 def stamped(image: pyvips.Image, mark: Mark) -> pyvips.Image:
-    """Lay `mark` on every frame of `image`, which has colour channels of 8 or 16 bits."""
+    """Lay a fitted `mark` on every frame of `image`, which has colour channels of 8 or 16 bits."""
     image = held_open(image)
     region = image.crop(mark.left_px, 0, mark.image.width, image.height)
     height_px, frames = frame_height(image), frame_count(image)
@@ -36,8 +47,7 @@ def stamped(image: pyvips.Image, mark: Mark) -> pyvips.Image:
 
 
 def blended(region: pyvips.Image, mark: pyvips.Image) -> pyvips.Image:
-    """Blend an RGBA mark of the same size over `region`, in the region's own colours and depth."""
-    mark = _in_colours_of(region, mark)
+    """Blend an RGBA mark of the same size, colours and depth over `region`."""
     if region.hasalpha():
         return region.composite2(mark, "over").cast(region.format)
     alpha = mark[3] if mark.format == "uchar" else (mark[3] / 257).rint().cast("uchar")

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyvips
 
 from geniequeue.errors import InputError, PolicyError, VerifyError
-from geniequeue.media import frames
-from geniequeue.media.probe import Header, probe
+from geniequeue.media import frames, jpeg_segments, webp_chunks
+from geniequeue.media.follow import Follower
+from geniequeue.media.pieces import Broken, Data, Piece
+from geniequeue.media.probe import probe
 from geniequeue.sandbox.inside import Limits
 
 _NO_LIMITS = Limits(max_pixels=1 << 40, max_frames=1 << 30, max_total_pixels=1 << 50)
@@ -20,10 +25,15 @@ _NO_LIMITS = Limits(max_pixels=1 << 40, max_frames=1 << 30, max_total_pixels=1 <
 # mean of each block: about half the time. Whether the end is there, the probe sees.
 _JPEG_SHRINK = 8
 _SHRINK_FROM_PIXELS = 250_000
+_ALONG_FROM_PIXELS = 1_000_000  # below, a second thread costs more than it saves
 _MERGING = frozenset({"gif", "webp"})
 # Longest run of zero bytes that cannot be coded pixels. The standard Huffman tables have no code of zeros only for an
-# empty luma block; WebP codes a flat picture in few bytes, but never in a page of zeros.
+# empty luma block; WebP codes a flat picture in few bytes, but never in a page of zeros. A profile may hold such runs.
 _ZERO_RUNS = {"jpeg": 64, "webp": 4096}
+_STRIPPERS: Mapping[str, Callable[[Data, bool], list[Piece]]] = {
+    "jpeg": jpeg_segments.strip,
+    "webp": webp_chunks.strip,
+}
 
 
 @dataclass(frozen=True)
@@ -41,8 +51,43 @@ class Promise:
         return cls(format, int(image.width), frames.frame_height(image), frames.frame_count(image))
 
 
-def verify(path: Path, promise: Promise) -> None:
-    """Decode the file completely and compare it with the promise.
+class Witness(Protocol):
+    """Look at the picture while it is read back, so that nothing is decoded twice."""
+
+    def reduction(self) -> int:
+        """How many times smaller the picture may at most be decoded: 1, 2, 4 or 8."""
+
+    def reading(self, image: pyvips.Image, reduction: int) -> pyvips.Image:
+        """Return the picture to read instead; it was decoded `reduction` times smaller than the file."""
+
+    def check(self) -> None:
+        """Raise VerifyError if what was seen is not what was promised."""
+
+
+@contextmanager
+def reading_along(path: Path, promise: Promise, witness: Witness | None = None) -> Iterator[Future[None] | None]:
+    """Decode the file on another core while the body writes it, where its decoder needs no more than what comes next.
+
+    Yields: what `verify` takes for the decoding; None where that has to wait until the file is complete.
+    """
+    if promise.format not in _STREAMING or promise.width_px * promise.height_px < _ALONG_FROM_PIXELS:
+        yield None
+        return
+    path.unlink(missing_ok=True)  # what stood there before must not be taken for the beginning
+    written = threading.Event()
+    follower = Follower(path, written)
+    with closing(follower), ThreadPoolExecutor(1) as pool:
+        try:
+            yield pool.submit(_decode_along, follower, promise, witness)
+        finally:
+            written.set()
+
+
+def verify(path: Path, promise: Promise, witness: Witness | None = None, decoding: Future[None] | None = None) -> None:
+    """Decode the file completely and compare it with the promise; let `witness` see it.
+
+    Args:
+        decoding: of this file by `reading_along`, with the same witness; None to decode now.
 
     Raises:
         VerifyError: it does not decode, or is not what was promised.
@@ -59,9 +104,11 @@ def verify(path: Path, promise: Promise) -> None:
     if _has_hole(path, header.format):
         raise VerifyError(f"the {promise.format} that was made has a hole in it; try again")
     try:
-        _decode_all(path, header)
+        _decode(_LOADERS[got.format], str(path), got, witness) if decoding is None else decoding.result()
     except pyvips.Error as error:
         raise VerifyError(f"the {promise.format} that was made does not decode; try again") from error
+    if witness is not None:
+        witness.check()
 
 
 def _has_hole(path: Path, format: str) -> bool:
@@ -69,18 +116,43 @@ def _has_hole(path: Path, format: str) -> bool:
     run = _ZERO_RUNS.get(format)
     if run is None:
         return False
+    zeros = bytes(run)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return data.find(bytes(run)) >= 0
+        if data.find(zeros) < 0:
+            return False
+        at = 0
+        for start, end in _profiles(data, format):
+            if data.find(zeros, at, start) >= 0:
+                return True
+            at = end
+        return data.find(zeros, at) >= 0
 
 
-def _decode_all(path: Path, header: Header) -> None:
+def _profiles(data: Data, format: str) -> list[tuple[int, int]]:
+    """Return start and end of each piece of a colour profile, none where the file is too damaged to tell."""
+    try:
+        kept = _STRIPPERS[format](data, True)
+    except Broken:
+        return []
+    return [(piece.start, piece.end) for piece in kept if piece.new is None and not piece.picture]
+
+
+def _decode_along(follower: Follower, promise: Promise, witness: Witness | None) -> None:
+    _decode(_STREAMING[promise.format], follower.source(), promise, witness)
+
+
+def _decode(
+    loader: Callable[..., pyvips.Image], data: str | pyvips.Source, promise: Promise, witness: Witness | None
+) -> None:
+    """Decode every pixel and let `witness` see them."""
     options = dict(_STRICT)
-    if header.frames > 1:
+    reduction = 1
+    if promise.frames > 1:
         options["n"] = -1
-    if header.format == "jpeg" and header.width_px * header.height_px > _SHRINK_FROM_PIXELS:
-        options["shrink"] = _JPEG_SHRINK
-    image = _LOADERS[header.format](str(path), **options)
-    image.avg()
+    if promise.format == "jpeg" and promise.width_px * promise.height_px > _SHRINK_FROM_PIXELS:
+        reduction = options["shrink"] = min(_JPEG_SHRINK, witness.reduction()) if witness else _JPEG_SHRINK
+    image = loader(data, **options)
+    (witness.reading(image, reduction) if witness else image).avg()
 
 
 _STRICT: Mapping[str, Any] = {"access": "sequential", "fail_on": "warning"}
@@ -91,4 +163,8 @@ _LOADERS: Mapping[str, Callable[..., pyvips.Image]] = {
     "avif": pyvips.Image.heifload,
     "gif": pyvips.Image.gifload,
     "tiff": pyvips.Image.tiffload,
+}
+_STREAMING: Mapping[str, Callable[..., pyvips.Image]] = {
+    "jpeg": pyvips.Image.jpegload_source,
+    "png": pyvips.Image.pngload_source,
 }

@@ -6,6 +6,8 @@ import os
 
 import pyvips
 
+from geniequeue.media import dress, text
+
 # Their argument lists are looked up on first use.
 _OPERATIONS = ("thumbnail", "thumbnail_image", "crop", "copy", "avg", "autorot", "icc_transform", "webpsave", "pngsave")
 _SIDE_PX = 256
@@ -23,3 +25,10 @@ def warm_up() -> None:
         pyvips.Image.jpegload(path, access="sequential", fail_on="error").avg()
     finally:
         os.close(descriptor)
+    _draw()
+
+
+def _draw() -> None:
+    """Draw a mark, which loads the fonts and ImageMagick; text starts a thread, so never before a fork."""
+    glyphs = text.draw_text("@ab1", "#ffffff", text.TextBox(64, 256, 64, 8.0))
+    dress.outlined(glyphs.image, glyphs.font_px, "#ffffff")

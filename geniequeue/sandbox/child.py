@@ -70,8 +70,8 @@ def _leave_the_zygote(request_fd: int, answer_fd: int, stderr_fd: int) -> None:
 
 
 def _warm_up() -> None:
-    """Let the libraries do now what they do the first time; a library that is missing fails when a job asks for it."""
-    with suppress(ImportError):
+    """Let the libraries do now what they do the first time; what fails here fails again when a job asks for it."""
+    with suppress(Exception):
         importlib.import_module(_WARM_UP).warm_up()
 
 

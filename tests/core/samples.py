@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 from pathlib import Path
@@ -33,9 +34,8 @@ def animation(frames: int, width_px: int = 120, height_px: int = 90) -> pyvips.I
 
 def run(name: str, source: Path, out_dir: Path, *, overlay: Path | None = None, **params: Any) -> tuple[Path, Output]:
     """Run an operation as the sandbox does and return its file."""
-    from geniequeue.media import mark, metadata
-
-    function = {"apply_watermark": mark.apply_watermark, "strip_metadata": metadata.strip_metadata}[name]
+    module, _, attribute = OPERATIONS[name].function.partition(":")
+    function = getattr(importlib.import_module(module), attribute)
     inputs = {"input": source}
     if overlay is not None:
         inputs["watermark_file_id"] = overlay

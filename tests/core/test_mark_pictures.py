@@ -9,8 +9,9 @@ import pytest
 import pyvips
 
 from geniequeue.errors import InputError, PolicyError, VerifyError
+from geniequeue.media import verify
 from geniequeue.media.draw import Mark
-from geniequeue.media.proof import Proof, prove
+from geniequeue.media.proof import Proof
 from geniequeue.media.stamp import stamped
 from geniequeue.operations import OPERATIONS
 from geniequeue.sandbox.inside import Limits, Work
@@ -172,11 +173,12 @@ def test_a_mark_that_is_missing_is_noticed(extension: str, tmp_path: Path) -> No
         made = tmp_path / f"made.{extension}"
         (stamped(watched, mark) if marked else watched).write_to_file(str(made))
         kind = {"jpg": "jpeg"}.get(extension, extension)
+        promise = verify.Promise(kind, 640, 480)
         if marked:
-            prove(made, kind, proof)
+            verify.verify(made, promise, proof)
         else:
             with pytest.raises(VerifyError) as missing:
-                prove(made, kind, proof)
+                verify.verify(made, promise, proof)
             assert missing.value.reason == "mark_missing"
 
 
