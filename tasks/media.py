@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,7 +29,7 @@ from geniequeue.sandbox.inside import Limits, Output
 from geniequeue.sandbox.result import SandboxResult
 from tasks.base import Attempt, JobTask
 from tasks.celery_app import app
-from tasks.worker import JOB_FOLDER_PREFIX, media_sandbox
+from tasks.worker import JOB_FOLDER_PREFIX, empty_folder, media_sandbox
 
 WORK_DONE_PERCENT = 95.0
 
@@ -74,7 +73,8 @@ def job_folder(attempt: Attempt) -> Iterator[Path]:
         (folder / "out").mkdir()
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        # all of it: what ran in the sandbox may have written beside its folder, and the next job must not see that
+        empty_folder(folder.parent)
 
 
 def fetch_inputs(attempt: Attempt, folder: Path) -> dict[str, Path]:
@@ -131,7 +131,8 @@ def checked_params(spec: Spec) -> dict[str, Any]:
 def store_output(attempt: Attempt, number: int, path: Path, output: Output) -> dict[str, Any]:
     """Announce an output with its hash, then upload it under its own id; both may have happened already."""
     records, spec = attempt.services.records, attempt.run.spec
-    file_id = output_id_of(spec.job_id, attempt.lease.attempt, number)
+    secret = attempt.services.settings.directus_secret
+    file_id = output_id_of(secret, spec.job_id, attempt.lease.attempt, number)
     row = {
         "file_id": file_id,
         "role": output.role,

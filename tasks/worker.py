@@ -92,11 +92,21 @@ def refuse_without_sandbox(settings: Settings) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the job folders of a worker that was killed; only one media worker uses a folder."""
+    """Remove what a killed worker left; only one media worker uses a folder, and nobody else may look into it."""
     folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
     for left in folder.glob(f"{JOB_FOLDER_PREFIX}*"):
         log.warning("removing what a killed worker left", folder=left.name)
-        shutil.rmtree(left, ignore_errors=True)
+    empty_folder(folder)
+
+
+def empty_folder(folder: Path) -> None:
+    """Remove everything in a folder."""
+    for left in folder.iterdir():
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def install(app: Celery) -> None:

@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from marshmallow import ValidationError
+
 from geniequeue.cli.api_client import Job
+from geniequeue.cli.exits import WrongUsage
 from geniequeue.cli.session import Session
 from geniequeue.jobs.view import view_of
+from geniequeue.operations import OPERATIONS
 from geniequeue.records.filenames import FALLBACK_TYPE, clean_filename
 from geniequeue.records.protocol import Item
 
@@ -45,6 +49,20 @@ def upload(session: Session, path: Path) -> str:
     mime = mimetypes.guess_type(path.name)[0] or FALLBACK_TYPE
     session.records.upload(path, file_id=file_id, filename=path.name, mime=mime)
     return file_id
+
+
+def check_params(operation: str, params: Mapping[str, Any]) -> None:
+    """Refuse wrong params before anything is stored for them.
+
+    Raises:
+        WrongUsage: names each.
+    """
+    try:
+        OPERATIONS[operation].load_params(params)
+    except ValidationError as error:
+        told = error.messages_dict
+        faults = "; ".join(f"params.{name}: {' '.join(map(str, messages))}" for name, messages in told.items())
+        raise WrongUsage(f"{operation}: {faults}") from None
 
 
 def create_item(

@@ -17,6 +17,7 @@ from geniequeue.cli.params import read_params, upload_file_params
 from geniequeue.cli.session import CREATOR, Session, open_session
 from geniequeue.cli.submission import (
     Submitted,
+    check_params,
     create_item,
     enqueue,
     fetch_output,
@@ -77,12 +78,13 @@ def submit(
     """
     if item_only and (wait or output):
         raise WrongUsage("--item-only sends nothing, so there is nothing to wait for; leave out --wait and --output")
-    folder = output is not None and (len(files) > 1 or output.endswith("/") or Path(output).is_dir())
+    folder = _is_folder(output, len(files))
     plan = Plan(wait or output is not None, Path(output) if output else None, folder, as_json)
     with explained():
         params = read_params(whole, single)
         session = open_session(user)
         params = upload_file_params(params, OPERATIONS[operation].file_params, lambda path: upload(session, path))
+        check_params(operation, params)
         submitted = [create_item(session, operation, path, params, priority) for path in files]
         if item_only:
             _print_items(submitted, plan)
@@ -91,6 +93,25 @@ def submit(
             enqueue(session, each)
         ended = [_see_through(session, each, plan) for each in submitted]
     sys.exit(exit_code(ended) if plan.wait else 0)
+
+
+def _is_folder(output: str | None, files: int) -> bool:
+    """Tell whether `--output` is a folder, before anything is sent.
+
+    Raises:
+        WrongUsage: it can be neither the file nor the folder that is needed.
+    """
+    if output is None:
+        return False
+    target = Path(output)
+    if output.endswith("/") or target.is_dir():
+        return True
+    if files > 1:
+        message = f"--output: expected a folder for {files} files, got {output}; name one that exists, or end it with /"
+        raise WrongUsage(message)
+    if not target.parent.is_dir():
+        raise WrongUsage(f"--output: the folder {target.parent} does not exist; create it first")
+    return False
 
 
 def _print_items(submitted: list[Submitted], plan: Plan) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,9 +23,14 @@ def run_id_of(job_id: str, round_: int) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"run:{job_id}:{round_}"))
 
 
-def output_id_of(job_id: str, attempt: int, number: int) -> str:
-    """Return the id of an attempt's output file, so that no attempt overwrites another's."""
-    return str(uuid.uuid5(_NAMESPACE, f"output:{job_id}:{attempt}:{number}"))
+def output_id_of(secret: str, job_id: str, attempt: int, number: int) -> str:
+    """Return the id of an attempt's output file, so that no attempt overwrites another's.
+
+    Args:
+        secret: keeps others from taking the id first; users may choose the ids of their files.
+    """
+    digest = hmac.digest(secret.encode(), f"output:{job_id}:{attempt}:{number}".encode(), "sha256")
+    return str(uuid.UUID(bytes=digest[:16], version=5))
 
 
 def job_key(job_id: str, ledger_only_user: str | None = None) -> str:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from geniequeue.errors import RecordForbidden, RequestRefused
-from geniequeue.jobs.job import Entry, State, job_key, number_of
+from geniequeue.jobs.job import FINAL_STATES, Entry, State, job_key, number_of
 from geniequeue.jobs.ledger import Ledger
 from geniequeue.jobs.request import not_found, owned_by
-from geniequeue.jobs.view import VIEW_FIELDS, entry_of, list_jobs, view_of, view_without_item
+from geniequeue.jobs.view import OPEN_STATUSES, VIEW_FIELDS, entry_of, list_jobs, view_of, view_without_item
 from geniequeue.operations import QUEUES
 from geniequeue.principal import Principal
 from geniequeue.records.protocol import Item, RecordStore
@@ -76,7 +76,11 @@ class JobReader:
         return item
 
     def _view(self, item: Item) -> dict[str, Any]:
-        return view_of(item, self._entry(item))
+        """Return an item's view; one that ended between the look at the item and at the ledger is read again."""
+        entry = self._entry(item)
+        if entry is not None and entry.state in FINAL_STATES and item["status"] in OPEN_STATUSES:
+            item = self._service.get_item("media_jobs", item["id"], VIEW_FIELDS)
+        return view_of(item, entry)
 
     def _entry(self, item: Item) -> Entry | None:
         """Return the ledger's entry of an item; an item that names another job's has none."""

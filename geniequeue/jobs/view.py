@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from geniequeue.jobs.job import Entry, State, number_of
+from geniequeue.jobs.job import FINAL_STATES, Entry, State, number_of
 from geniequeue.jobs.ledger import Ledger
 from geniequeue.records.protocol import Item, Records
 
@@ -18,6 +18,7 @@ ITEM_STATES: Mapping[str, State] = {
     "error": "failed",
     "cancelled": "cancelled",
 }
+OPEN_STATUSES = frozenset({"queued", "processing"})
 VIEW_FIELDS = (
     *("id", "user_created", "operation", "status", "creator_profile_id", "input_file_id", "priority", "bull_job_id"),
     *("progress", "result", "error_code", "error_message", "retry_count", "created_at", "started_at", "completed_at"),
@@ -27,7 +28,8 @@ VIEW_FIELDS = (
 def view_of(item: Item, entry: Entry | None) -> dict[str, Any]:
     """Return one job; the ledger, where it knows the job, is fresher than the item until the item is final."""
     state = ITEM_STATES.get(item["status"], "failed")
-    live = entry if state in ("waiting", "active", "delayed") else None
+    # the item is written before the ledger at the end, so a final entry of an open item is an older round's
+    live = entry if item["status"] in OPEN_STATUSES and entry and entry.state not in FINAL_STATES else None
     result = item["result"] or {}
     return {
         "jobId": item["id"],

@@ -27,6 +27,7 @@ def strip(data: Data, keep_icc: bool) -> list[Piece]:
         raise Broken("not a still picture in one meta box")
     meta, extents = _meta(data, metas[0], keep_icc)
     pieces: list[Piece] = []
+    last = max(found.start for found in top if found.kind in (b"mdat", b"meta"))
     for found in top:
         if found.kind == b"ftyp":
             pieces.append(Piece(found.start, found.end, picture=True))
@@ -34,13 +35,9 @@ def strip(data: Data, keep_icc: bool) -> list[Piece]:
             pieces.append(made(meta))
         elif found.kind == b"mdat":
             pieces += _mdat(found, extents)
-        elif _anything_after(found, top):
+        elif found.start < last:
             pieces.append(made(free(found.end - found.start)))
     return pieces
-
-
-def _anything_after(found: Box, top: list[Box]) -> bool:
-    return any(other.kind in (b"mdat", b"meta") for other in top if other.start > found.start)
 
 
 def _meta(data: Data, meta: Box, keep_icc: bool) -> tuple[bytes, list[tuple[int, int]]]:

@@ -131,7 +131,9 @@ def _prove(made: Path, container: Container, keep_icc: bool, before: str) -> Non
 def _prove_decodes(made: Path, format: str, work: Work) -> None:
     """Decode what was made; its picture is the input's, so a failure is a damaged input."""
     if format == "jpeg":
-        image = pyvips.Image.jpegload(str(made), shrink=_JPEG_SHRINK, access="sequential", fail_on="error")
+        size = pyvips.Image.jpegload(str(made))
+        shrink = _JPEG_SHRINK if min(size.width, size.height) >= _JPEG_SHRINK else 1
+        image = pyvips.Image.jpegload(str(made), shrink=shrink, access="sequential", fail_on="error")
     else:
         image = decode.load(made, work.limits).image
     image.avg()

@@ -54,6 +54,10 @@ def blended(region: pyvips.Image, mark: pyvips.Image) -> pyvips.Image:
     return alpha.ifthenelse(mark[:3], region, blend=True)
 
 
+def _deepened(rgb: pyvips.Image, deep: bool) -> pyvips.Image:
+    return rgb.cast("ushort") * 257 if deep else rgb
+
+
 def _in_colours_of(region: pyvips.Image, mark: pyvips.Image) -> pyvips.Image:
     """Express the mark's sRGB colours in the picture's profile and depth; alpha only changes its scale."""
     deep = region.format == "ushort"
@@ -61,8 +65,11 @@ def _in_colours_of(region: pyvips.Image, mark: pyvips.Image) -> pyvips.Image:
     if colour.has_profile(region):
         connection = rgb.icc_import(input_profile="srgb", embedded=False).copy()
         connection.set_type(pyvips.GValue.blob_type, _PROFILE, region.get(_PROFILE))
-        rgb = connection.icc_export(depth=16 if deep else 8)
-    elif deep:
-        rgb = rgb.cast("ushort") * 257
+        try:
+            rgb = connection.icc_export(depth=16 if deep else 8)
+        except pyvips.Error:  # a profile that cannot be used; viewers show such a picture as sRGB
+            rgb = _deepened(rgb, deep)
+    else:
+        rgb = _deepened(rgb, deep)
     alpha = alpha.cast("ushort") * 257 if deep else alpha
     return rgb.bandjoin(alpha).cast(region.format).copy(interpretation="rgb16" if deep else "srgb")

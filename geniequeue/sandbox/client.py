@@ -156,7 +156,7 @@ class Sandbox:
                     raise CancelledError("the job was cancelled")
             for message in self._zygote.receive(min(ask_at, deadline) - now):
                 if "progress" in message:
-                    on_progress(min(1.0, max(0.0, float(message["progress"]))))
+                    on_progress(_share(message["progress"]))
                 if "done" in message:
                     done: Mapping[str, Any] = message["done"]
                     return done
@@ -174,7 +174,16 @@ class Sandbox:
         if error is None and answer is not None:
             return
         facts = {name: done.get(name) for name in ("signal", "exit_code", "ended_because", "stderr", "wall_s")}
-        told = error if isinstance(error, dict) else {}
+        told = dict(error) if isinstance(error, dict) else {}
         expected = told.get("kind") in ("input", "policy")
+        if expected:
+            told.pop("detail", None)  # the sender's fault has no place in our code
         log = _log.info if expected else _log.error
         log("sandbox_job_failed", function=function, **told, **facts)
+
+
+def _share(told: Any) -> float:
+    """Read a share from 0 to 1 that something inside told; nonsense is no progress."""
+    if not isinstance(told, int | float):
+        return 0.0
+    return float(min(1, max(0, told)))

@@ -74,6 +74,8 @@ def walls(root: Path, *, extra_modules: Path | None = None, info_fd: int | None 
         *_system(),
         *_python(extra_modules),
         *("--proc", "/proc"),
+        # /proc/sys obeys the real uid, which for root is root; bwrap does not cover it where it has no capabilities
+        *("--remount-ro", "/proc"),
         *("--dev", "/dev"),
         *("--bind", str(root), str(root)),
         *("--remount-ro", "/dev"),  # /dev/shm would outlive a job

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +160,14 @@ def test_damaged_bytes_are_refused_or_survived_never_a_crash(extension: str, tmp
         source.write_bytes(content)
         with contextlib.suppress(InputError, PolicyError):
             samples.run("strip_metadata", source, tmp_path / "out")
+
+
+def test_many_small_boxes_behind_an_avif_cost_no_more_than_their_number(tmp_path: Path) -> None:
+    source = tmp_path / "boxes.avif"
+    samples.photo(64, 48).write_to_file(str(source), compression="av1")
+    with source.open("ab") as file:
+        file.write(b"\0\0\0\x08free" * 100_000)
+    began = time.process_time()
+    made, _ = samples.run("strip_metadata", source, tmp_path / "out")
+    assert time.process_time() - began < 5
+    assert made.stat().st_size < 100_000

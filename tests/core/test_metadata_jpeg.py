@@ -157,3 +157,12 @@ def test_memory_does_not_grow_with_what_is_dropped(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     samples.run("strip_metadata", source, tmp_path / "out")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40_000
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 7), (200, 3), (3, 100), (8, 8)])
+def test_a_picture_smaller_than_a_block_is_stripped_like_any_other(size: tuple[int, int], tmp_path: Path) -> None:
+    source = tmp_path / "small.jpg"
+    samples.photo(*size).write_to_file(str(source))
+    made, output = samples.run("strip_metadata", source, tmp_path / "out")
+    assert (output.width_px, output.height_px) == size
+    assert samples.pixels_of(made) == samples.pixels_of(source)

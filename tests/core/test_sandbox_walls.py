@@ -90,6 +90,24 @@ def test_the_zygote_is_out_of_reach_and_no_privilege_is_left(seen: dict[str, Any
     assert seen["no_new_privileges"]
 
 
+def test_no_setting_of_the_kernel_can_be_written_not_even_where_the_worker_is_root(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with Sandbox(tmp_path, extra_modules=_INSIDE) as sandbox:
+        sandbox.run(
+            "misbehaving:write_kernel_settings",
+            inputs={},
+            out_dir=tmp_path / "out",
+            params={},
+            limits=Limits(),
+            timeout_s=20,
+            should_stop=lambda: False,
+            on_progress=lambda _share: None,
+        )
+    tried = ast.literal_eval((tmp_path / "out" / "output.txt").read_text())
+    assert len(tried) == 4
+    assert set(tried.values()) <= {"OSError", "PermissionError"}
+
+
 def test_the_reason_is_one_sentence_when_bwrap_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _name: None)
     assert "not installed" in str(jail.available())

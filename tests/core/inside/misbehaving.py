@@ -133,6 +133,13 @@ def grow_a_file(work: Work) -> list[Output]:
             file.write(b"\0" * (1 << 20))
 
 
+def write_kernel_settings(work: Work) -> list[Output]:
+    """Open kernel settings for writing, without writing to any."""
+    names = ("kernel/core_pattern", "vm/overcommit_memory", "kernel/randomize_va_space", "kernel/domainname")
+    tried = {name: _outcome(lambda name=name: os.close(os.open(f"/proc/sys/{name}", os.O_WRONLY))) for name in names}
+    return write(work, repr(tried).encode())
+
+
 def look_around(work: Work) -> list[Output]:
     """Describe all that a job can see and reach."""
     return write(
