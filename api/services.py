@@ -24,6 +24,7 @@ from geniequeue.taxonomy.generation import TaxonomyGeneration
 
 EXTENSION = "geniequeue"
 STOP_WITHIN_S = 3.0
+RECORDS_PATIENCE_S = 2.5
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def build_services(settings: Settings) -> Services:
     Raises:
         RecordsUnavailable: the embedded record store's folder cannot be used.
     """
-    store = open_store(settings)
+    store = open_store(settings, patience_s=RECORDS_PATIENCE_S)
     client = connect(settings.redis_url)
     ledger = Ledger(client, settings.ledger_prefix)
     workers = Workers(client)

@@ -31,6 +31,8 @@ class Session:
 
     def __init__(self, settings: Settings, user: str, *, admin: bool | None = None, tier: str | None = None) -> None:
         self.settings = settings
+        if not user.strip():
+            raise WrongUsage("--user: expected the name of an account, got nothing")
         store = open_embedded(settings)
         self._store = store
         self._account = store.ensure_user(user, tier, admin)

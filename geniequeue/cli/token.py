@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from geniequeue.cli.exits import explained
+from geniequeue.cli.exits import WrongUsage, explained
 from geniequeue.cli.session import CREATOR, open_embedded, read_settings
 
 
@@ -16,5 +16,7 @@ from geniequeue.cli.session import CREATOR, open_embedded, read_settings
 def token(user: str, tier: str | None, admin: bool, ttl: int) -> None:
     """Print an access token (embedded store only)."""
     with explained():
+        if not user.strip():
+            raise WrongUsage("--user: expected the name of an account, got nothing")
         store = open_embedded(read_settings())
         click.echo(store.mint_token(store.ensure_user(user, tier, admin or None), ttl))

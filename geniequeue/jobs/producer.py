@@ -168,6 +168,8 @@ def _not_failed(item: Item) -> RequestRefused:
 
 
 def _not_running(status: str) -> RequestRefused:
-    code = "already_final" if status in FINAL_STATES | FAILED_STATUSES else "not_accepted"
-    message = f"The job is {status}; only a job that waits or runs can be cancelled."
-    return RequestRefused(409, code, message, reason=status)
+    if status in FINAL_STATES | FAILED_STATUSES:
+        message = f"The job is {status}; only a job that waits or runs can be cancelled."
+        return RequestRefused(409, "already_final", message, reason=status)
+    message = "The job was never sent to its queue, so there is nothing to cancel; POST /api/queue/media sends it."
+    return RequestRefused(409, "not_accepted", message, reason=status)

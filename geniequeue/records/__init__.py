@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from geniequeue.records.protocol import RecordStore
 
 
-def open_store(settings: Settings) -> RecordStore:
+def open_store(settings: Settings, *, patience_s: float = 10.0) -> RecordStore:
     """Open the store that the settings name.
+
+    Args:
+        patience_s: how long a call may wait for another's write; a web request waits less than a worker.
 
     Raises:
         SettingsError: they name Directus.
@@ -24,4 +27,4 @@ def open_store(settings: Settings) -> RecordStore:
         )
     from geniequeue.records.embedded import EmbeddedStore
 
-    return EmbeddedStore(settings.var_dir / "records", settings.directus_secret)
+    return EmbeddedStore(settings.var_dir / "records", settings.directus_secret, busy_timeout_s=patience_s)
