@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CACHES := .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup system demo up test check bench bench-images bench-api clean clean-data
+.PHONY: help setup system demo up test check test-directus test-interop directus bench bench-images bench-api clean clean-data
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,17 @@ check: ## Ruff, mypy --strict, import-linter, pytest
 	$(BIN)/mypy --strict geniequeue api tasks
 	$(BIN)/lint-imports
 	$(BIN)/pytest
+
+test-directus: setup ## The contract suite on a real Directus with PostgreSQL as well; installs both
+	@scripts/setup-directus.sh
+	REAL_DIRECTUS=1 $(BIN)/pytest -o addopts="-q --timeout=180" tests/contract
+
+test-interop: setup ## BullMQ's own clients and Bull Board on our ledger; needs node, npm and chromium
+	$(BIN)/pytest -o addopts="-q --timeout=180" tests/interop
+
+directus: setup ## Run a real Directus in the foreground, for development
+	@scripts/setup-directus.sh
+	@$(BIN)/python -m tests.real_directus
 
 bench: bench-images bench-api ## Run all benchmarks; each prints ratios against a peer of the same run
 

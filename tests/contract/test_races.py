@@ -11,11 +11,9 @@ from pathlib import Path
 from queue import Queue
 from typing import Any, Protocol
 
-import pytest
-
 from geniequeue.errors import RecordNotUnique
 from geniequeue.records.protocol import Records, RecordStore
-from tests.contract.conftest import EmbeddedPlace, new_id, run_of, store_file
+from tests.contract.conftest import Place, new_id, run_of, store_file
 
 THREADS = 16
 PROCESSES = 4
@@ -50,7 +48,7 @@ def _claim_all(open_store: Callable[[], RecordStore], ids: list[str], name: str,
     won.put((name, [item_id for item_id in ids if _claim(records, item_id, name, start)]))
 
 
-def test_of_many_processes_that_create_one_id_exactly_one_wins(place: EmbeddedPlace, service: Records) -> None:
+def test_of_many_processes_that_create_one_id_exactly_one_wins(place: Place, service: Records) -> None:
     context = multiprocessing.get_context("spawn")
     ids, start, won = [new_id() for _ in range(ROUNDS)], context.Barrier(PROCESSES), context.Queue()
     claimants = [
@@ -98,16 +96,3 @@ def test_writers_in_many_threads_lose_nothing(service: Records) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(write, range(100)))
     assert service.count_items("media_jobs", {"progress": 100}) == 100
-
-
-@pytest.mark.parametrize("again", range(3))
-def test_opening_one_new_store_many_times_at_once_works(place: EmbeddedPlace, tmp_path: Path, again: int) -> None:
-    start = threading.Barrier(8)
-
-    def open_one(n: int) -> str:
-        start.wait()
-        store = type(place)(tmp_path / f"fresh{again}").store
-        return str(store.as_service().create_item("media_jobs", {"progress": n})["id"])
-
-    with ThreadPoolExecutor(8) as pool:
-        assert len(set(pool.map(open_one, range(8)))) == 8

@@ -1,0 +1,200 @@
+"""POST media and GET stats against the same service in Express + BullMQ (`bench/peers/`), interleaved in one run.
+
+Both run as in production, on both cores, on one Redis; no worker takes part. Printed are requests/s and p99 of each at
+1, 16 and 64 connections, medians over the rounds, and the ratios ours / peer.
+
+    python bench/enqueue.py              without record-store calls on either side
+    python bench/enqueue.py --directus   both with the same calls to one real Directus
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import requests
+
+from bench.access_token import mint
+from bench.load import Load, Request, load
+from tests.redis_server import free_port, running_redis
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PEERS = REPOSITORY / "bench" / "peers"
+SECRET = "a secret for the benchmark alone, as long as it has to be"  # noqa: S105
+CONNECTIONS = (1, 16, 64)
+AIM_POST, AIM_POST_DIRECTUS, AIM_STATS, AIM_P99 = 1.5, 1.3, 1.5, 1.0
+OPERATION = "resize_image"
+START_WITHIN_S = 60.0
+
+MakePosts = Callable[[int], list[Request]]
+Figures = Mapping[tuple[str, int, str], list[Load]]
+
+
+@dataclass(frozen=True)
+class World:
+    """What both services are given.
+
+    Attributes:
+        environ: settings of the record store.
+        token: of the creator who sends the jobs.
+        wsgi: our application.
+        posts: makes requests that can be accepted.
+    """
+
+    environ: Mapping[str, str]
+    token: str
+    wsgi: str
+    posts: MakePosts
+
+
+def post_of(job_id: str, **members: object) -> Request:
+    """Return the request that sends a job."""
+    body = {"jobId": job_id, "operation": OPERATION, **members}
+    return "POST", "/api/queue/media", json.dumps(body).encode()
+
+
+def without_store() -> World:
+    """Neither side calls a record store."""
+    from bench.memory_store import OWNER_ID
+
+    def posts(count: int) -> list[Request]:
+        members = {"params": {"width": 1080}, "input_file_id": str(uuid.uuid4())}
+        return [post_of(str(uuid.uuid4()), **members) for _ in range(count)]
+
+    return World({"DIRECTUS_SECRET": SECRET}, mint(OWNER_ID, SECRET), "bench.wsgi_memory:app", posts)
+
+
+@contextmanager
+def with_directus() -> Iterator[World]:
+    """Both sides call one real Directus, which is started with the collections installed."""
+    from bench.directus_world import creator_of
+    from tests.real_directus import running_directus
+
+    with running_directus() as server:
+        creator = creator_of(server)
+        environ = {
+            "DIRECTUS_URL": server.url,
+            "DIRECTUS_TOKEN": creator.service_token,
+            "DIRECTUS_SECRET": server.secret,
+        }
+
+        def posts(count: int) -> list[Request]:
+            return [post_of(job_id) for job_id in creator.create_jobs(count, OPERATION)]
+
+        yield World(environ, creator.token, "api.wsgi:app", posts)
+
+
+def our_command(wsgi: str) -> list[str]:
+    """Return the command of the Procfile's `web`, for another application."""
+    web = next(line for line in (REPOSITORY / "Procfile").read_text().splitlines() if line.startswith("web:"))
+    return ["sh", "-c", "exec " + web.removeprefix("web:").strip().replace("api.wsgi:app", wsgi)]
+
+
+@contextmanager
+def serving(command: list[str], folder: Path, environ: Mapping[str, str], token: str) -> Iterator[int]:
+    """Run a service until the block ends; yield its port."""
+    port = free_port()
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    values = {"PATH": path, "PYTHONPATH": str(REPOSITORY), "PORT": str(port), **environ}
+    process = subprocess.Popen(command, cwd=folder, env=values)
+    try:
+        await_answer(f"http://127.0.0.1:{port}/api/queue/stats", token, process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def await_answer(url: str, token: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a service answers 200."""
+    deadline = time.monotonic() + START_WITHIN_S
+    while True:
+        assert process.poll() is None and time.monotonic() < deadline, f"{url} did not answer"
+        try:
+            if requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=5).status_code == 200:
+                return
+        except requests.RequestException:
+            time.sleep(0.1)
+
+
+def measure(ports: Mapping[str, int], world: World, rounds: int, count: int) -> Figures:
+    """Load both services in turn; the first round warms up and is not counted."""
+    figures: dict[tuple[str, int, str], list[Load]] = defaultdict(list)
+    for connections in CONNECTIONS:
+        for number in range(rounds + 1):
+            # who begins changes, so that neither always has the fuller Redis
+            for side in sorted(ports, reverse=bool(number % 2)):
+                for name, sent in (("POST", world.posts(count)), ("GET stats", stats_requests(count))):
+                    figure = load(ports[side], world.token, sent, connections)
+                    assert set(figure.statuses) == {200}, (side, name, figure.statuses)
+                    if number:
+                        figures[name, connections, side].append(figure)
+    return figures
+
+
+def stats_requests(count: int) -> list[Request]:
+    """Return requests for the stats."""
+    return [("GET", "/api/queue/stats", None)] * count
+
+
+def show(figures: Figures, post_aim: float) -> None:
+    """Print figures and ratios."""
+    print(f"{'':<10} {'conn':>4} {'ours/s':>8} {'peer/s':>8} {'ratio':>6} {'aim':>6}   p99 ms ours, peer, ratio")
+    for name, aim in (("POST", post_aim), ("GET stats", AIM_STATS)):
+        for connections in CONNECTIONS:
+            ours, peer = (figures[name, connections, side] for side in ("ours", "peer"))
+            per_s = [statistics.median(figure.per_s for figure in side) for side in (ours, peer)]
+            p99_ms = [statistics.median(figure.p99_ms for figure in side) for side in (ours, peer)]
+            print(
+                f"{name:<10} {connections:>4} {per_s[0]:>8.0f} {per_s[1]:>8.0f} {per_s[0] / per_s[1]:>6.2f} >={aim:>4}"
+                f"   {p99_ms[0]:.1f}, {p99_ms[1]:.1f}, {p99_ms[0] / p99_ms[1]:.2f} <= {AIM_P99}"
+            )
+
+
+def install_peer() -> None:
+    """Install the peer's packages, unless they are there."""
+    assert shutil.which("npm"), "expected node and npm on PATH"
+    if not (PEERS / "node_modules").exists():
+        subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=PEERS, check=True)
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--directus", action="store_true", help="both sides call a real Directus")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=2000, help="of each kind in each round")
+    options = parser.parse_args()
+    install_peer()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        redis_url = stack.enter_context(running_redis(folder)).removesuffix("/0")
+        world = stack.enter_context(with_directus()) if options.directus else without_store()
+        ours = {**world.environ, "VAR_DIR": str(folder / "var"), "LOG_LEVEL": "WARNING", "REDIS_URL": f"{redis_url}/0"}
+        peer = {**world.environ, "NODE_ENV": "production", "REDIS_URL": f"{redis_url}/1"}
+        ports = {
+            "ours": stack.enter_context(serving(our_command(world.wsgi), REPOSITORY, ours, world.token)),
+            "peer": stack.enter_context(serving(["node", "server.mjs"], PEERS, peer, world.token)),
+        }
+        figures = measure(ports, world, options.rounds, options.requests)
+    print("with the same calls to a real Directus" if options.directus else "without record-store calls")
+    show(figures, AIM_POST_DIRECTUS if options.directus else AIM_POST)
+
+
+if __name__ == "__main__":
+    main()

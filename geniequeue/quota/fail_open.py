@@ -1,0 +1,44 @@
+"""Fail open: the one place where a broken quota lets a job through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
+from prometheus_client import Counter
+
+from geniequeue.log import get_logger
+
+S = TypeVar("S")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+log = get_logger(__name__)
+
+
+def fails_open(
+    causes: Mapping[type[Exception], str], *, answer: Callable[Concatenate[S, str, P], R], metric: Counter
+) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Concatenate[S, P], R]]:
+    """Answer with `answer` where a method raises one of `causes`; write a warning and count it.
+
+    Args:
+        causes: a word for each exception; the first that fits counts, so the most special come first.
+        answer: gets the word and the arguments of the method.
+        metric: counter with the label `cause`.
+    """
+
+    def decorate(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+        @wraps(method)
+        def guarded(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return method(self, *args, **kwargs)
+            except tuple(causes) as error:
+                cause = next(word for kind, word in causes.items() if isinstance(error, kind))
+                log.warning("quota unverified, the job is let through", cause=cause, error=str(error))
+                metric.labels(cause).inc()
+                return answer(self, cause, *args, **kwargs)
+
+        return guarded
+
+    return decorate

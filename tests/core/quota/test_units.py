@@ -1,0 +1,201 @@
+"""A unit is counted once, in one cycle, and only as long as it is not given back."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import redis
+
+from geniequeue.quota import Quota, Unit
+from tests.conftest import Person
+from tests.core.quota.parts import (
+    FEATURE,
+    OPERATION,
+    STARTER_LIMIT,
+    Clock,
+    Faulty,
+    Subscribe,
+    Take,
+    add_row,
+    rows,
+    taken,
+)
+
+
+def test_only_the_call_that_takes_a_unit_is_told_so(take: Take, quota: Quota) -> None:
+    job_id = str(uuid.uuid4())
+    assert [take(job_id).fresh for _ in range(2)] == [True, False]
+    quota.give_back(taken(take(job_id)))
+    assert [take(job_id).fresh for _ in range(2)] == [True, False]
+
+
+def test_a_job_that_has_its_unit_is_let_in_again_when_the_limit_is_reached(take: Take) -> None:
+    jobs = [str(uuid.uuid4()) for _ in range(STARTER_LIMIT)]
+    assert all(take(job_id).verdict.allowed for job_id in jobs + jobs)
+    assert not take().verdict.allowed
+
+
+def test_what_the_records_count_counts_after_redis_forgot(
+    take: Take, quota: Quota, redis_client: redis.Redis, records: Faulty, creator: Person
+) -> None:
+    unit = taken(take())
+    quota.record(unit)
+    redis_client.flushdb()
+    assert quota.can_perform(creator.user.id, OPERATION).used == 1
+    assert quota.record(unit)
+    assert len(rows(records)) == 1
+    assert quota.can_perform(creator.user.id, OPERATION).used == 1
+
+
+def test_a_unit_that_redis_forgot_before_it_was_written_is_counted_when_its_job_runs(
+    take: Take, quota: Quota, redis_client: redis.Redis, records: Faulty, creator: Person
+) -> None:
+    unit = taken(take())
+    redis_client.flushdb()
+    assert quota.record(unit)
+    assert quota.can_perform(creator.user.id, OPERATION).used == 1
+    assert [row["id"] for row in rows(records)] == [unit.id]
+
+
+def test_rows_of_an_older_system_count_for_several(quota: Quota, records: Faulty, creator: Person) -> None:
+    add_row(records, creator.user.id, count=3)
+    add_row(records, creator.user.id, count=0)
+    add_row(records, creator.user.id, cycle_start="2026-01-01T00:00:00.000Z", count=9)
+    add_row(records, creator.user.id, feature="profile_scrapes", count=9)
+    assert quota.can_perform(creator.user.id, OPERATION).used == 3
+
+
+def test_a_unit_is_written_once_however_often_it_is_recorded(
+    take: Take, quota: Quota, records: Faulty, creator: Person
+) -> None:
+    unit = taken(take())
+    assert [quota.record(unit) for _ in range(3)] == [True] * 3
+    assert rows(records) == [
+        {
+            "id": unit.id,
+            "user_id": creator.user.id,
+            "feature": FEATURE,
+            "billing_cycle_start": "2026-02-01T00:00:00.000Z",
+            "count": 1,
+        }
+    ]
+
+
+def test_a_unit_given_back_is_gone_from_redis_and_records(
+    take: Take, quota: Quota, records: Faulty, creator: Person
+) -> None:
+    unit = taken(take())
+    quota.record(unit)
+    assert [quota.give_back(unit) for _ in range(2)] == [True] * 2
+    assert rows(records) == []
+    assert quota.can_perform(creator.user.id, OPERATION).used == 0
+
+
+def test_a_unit_given_back_is_taken_again_by_the_same_job(
+    take: Take, quota: Quota, records: Faulty, creator: Person
+) -> None:
+    job_id = str(uuid.uuid4())
+    quota.give_back(taken(take(job_id)))
+    again = take(job_id)
+    assert again.verdict.used == 1
+    quota.record(taken(again))
+    assert len(rows(records)) == 1
+
+
+def test_a_retry_uses_the_unit_it_still_holds_also_in_the_next_cycle(
+    take: Take, quota: Quota, clock: Clock, records: Faulty, creator: Person
+) -> None:
+    job_id = str(uuid.uuid4())
+    held = taken(take(job_id))
+    quota.record(held)
+    clock.set("2026-03-02T00:00:00Z")
+    assert take(job_id, round_=2, held=held).unit == held
+    assert quota.can_perform(creator.user.id, OPERATION).used == 0
+    quota.record(held)
+    assert len(rows(records)) == 1
+
+
+def test_a_retry_takes_a_new_unit_where_the_last_was_given_back(
+    take: Take, quota: Quota, creator: Person, records: Faulty
+) -> None:
+    job_id = str(uuid.uuid4())
+    first = taken(take(job_id))
+    quota.give_back(first)
+    second = taken(take(job_id, round_=2, held=first))
+    assert second.id != first.id
+    quota.record(second)
+    quota.give_back(first)
+    assert [row["id"] for row in rows(records)] == [second.id]
+    assert quota.can_perform(creator.user.id, OPERATION).used == 1
+
+
+def test_whether_a_unit_is_still_held_is_read_from_the_records_where_redis_forgot(
+    take: Take, quota: Quota, redis_client: redis.Redis
+) -> None:
+    kept, returned = taken(take()), taken(take())
+    quota.record(kept)
+    quota.give_back(returned)
+    redis_client.flushdb()
+    assert take(round_=2, held=kept).unit == kept
+    assert taken(take(round_=2, held=returned)).id != returned.id
+
+
+def test_the_next_cycle_starts_at_nothing(take: Take, clock: Clock, subscribe: Subscribe) -> None:
+    subscribe(start="2026-01-31T10:00:00.000Z")
+    clock.set("2026-02-28T09:59:59Z")
+    for _ in range(STARTER_LIMIT):
+        take()
+    assert not take().verdict.allowed
+    clock.set("2026-02-28T10:00:00Z")
+    assert take().verdict.used == 1
+
+
+def test_a_unit_is_given_back_to_the_cycle_it_was_taken_from(
+    take: Take, quota: Quota, clock: Clock, creator: Person
+) -> None:
+    clock.set("2026-02-28T23:59:00Z")
+    unit = taken(take())
+    clock.set("2026-03-01T00:10:00Z")
+    take()
+    quota.give_back(unit)
+    assert quota.can_perform(creator.user.id, OPERATION).used == 1
+    clock.set("2026-02-28T23:59:30Z")
+    assert quota.can_perform(creator.user.id, OPERATION).used == 0
+
+
+def test_reading_the_records_while_a_unit_is_given_back_does_not_bring_it_back(
+    redis_client: redis.Redis, records: Faulty, clock: Clock, quota: Quota, creator: Person, take: Take
+) -> None:
+    unit = taken(take())
+    quota.record(unit)
+    redis_client.flushdb()
+
+    class GivesBackMeanwhile:
+        """Records whose list is old by the time it arrives."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(records, name)
+
+        def list_items(self, *args: Any, **kwargs: Any) -> Any:
+            found = records.list_items(*args, **kwargs)
+            assert quota.give_back(unit)
+            return found
+
+    late = Quota(redis_client, GivesBackMeanwhile(), clock=clock)
+    assert late.can_perform(creator.user.id, OPERATION).used == 0
+
+
+def test_a_set_of_units_goes_away_a_week_after_its_cycle(
+    redis_client: redis.Redis, take: Take, creator: Person
+) -> None:
+    take()
+    [key] = redis_client.keys("gq:quota:units:*")
+    assert key == f"gq:quota:units:{creator.user.id}:{FEATURE}:2026-02-01T00:00:00.000Z"
+    days = redis_client.ttl(key) / 86_400
+    assert 18.5 + 7 - 0.01 < days <= 18.5 + 7
+
+
+def test_a_unit_survives_its_way_through_json(take: Take) -> None:
+    unit = taken(take())
+    assert Unit.from_json(unit.as_json()) == unit

@@ -1,0 +1,117 @@
+"""BullMQ's clients on the ledger of the test, and jobs in it that were really accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from geniequeue.jobs.finish import finish
+from geniequeue.jobs.job import Lease, Run
+from geniequeue.jobs.ledger import Ledger
+from geniequeue.jobs.outcome import Final
+from geniequeue.jobs.producer import Producer
+from geniequeue.jobs.request import MediaRequest
+from geniequeue.operations import MEDIA_QUEUE
+from geniequeue.principal import Principal
+from geniequeue.records.embedded import EmbeddedStore
+from geniequeue.records.protocol import Item
+from tests.conftest import Person
+from tests.interop.node import BullMQ, install, running
+
+OPERATION = "resize_image"
+WORKER = "media@here"
+
+
+class Jobs:
+    """Jobs from POST to end; the worker's part is played by the ledger.
+
+    Args:
+        store: records and files.
+        ledger: that the BullMQ client reads too.
+        creator: whose jobs they are.
+    """
+
+    def __init__(self, store: EmbeddedStore, ledger: Ledger, creator: Person) -> None:
+        self.ledger = ledger
+        self.records = store.as_service()
+        self.producer = Producer(store, ledger, "bull")
+        self._creator = creator
+        self._principal = Principal(creator.user.id, admin=False, token=creator.token, tier="pro")
+
+    def post(self, job_id: str, priority: int | None = None) -> Run:
+        """Send a job as the API does."""
+        self.producer.accept(MediaRequest(job_id, OPERATION, priority=priority, request_id="r"), self._principal)
+        run = self.producer.runs.latest(job_id)
+        assert run is not None
+        return run
+
+    def accept(self, priority: int | None = None) -> Run:
+        """Create an item and send it."""
+        return self.post(self._creator.create_job(OPERATION), priority)
+
+    def retry(self, run: Run) -> Run:
+        """Retry a failed job as its owner."""
+        self.producer.retry(run.spec.job_id, self._principal, "r")
+        again = self.producer.runs.latest(run.spec.job_id)
+        assert again is not None
+        return again
+
+    def cancel(self, run: Run) -> str:
+        """Cancel a job as its owner."""
+        return self.producer.cancel(run.spec.job_id, self._principal)
+
+    def ask_lease(self, run: Run) -> Lease | str:
+        """Ask for the lease as a worker with the job's message does."""
+        return self.ledger.lease(run, worker=WORKER, lease_s=30)
+
+    def lease(self, run: Run) -> int:
+        """Take the lease; return the number of the attempt."""
+        lease = self.ask_lease(run)
+        assert isinstance(lease, Lease), lease
+        self.records.update_item("media_jobs", run.spec.job_id, {"status": "processing"})
+        return lease.attempt
+
+    def end(self, run: Run, attempt: int, outcome: Final) -> None:
+        """End an attempt as a worker does."""
+        finish(self.records, self.ledger, run, attempt, outcome)
+
+    def ended(self, outcome: Final, priority: int | None = None) -> Run:
+        """Return a job that has ended."""
+        run = self.accept(priority)
+        self.end(run, self.lease(run), outcome)
+        return run
+
+    def item(self, run: Run) -> Item:
+        """Return the job's item."""
+        return self.records.get_item("media_jobs", run.spec.job_id)
+
+    def results(self, run: Run) -> list[Item]:
+        """Return what the records have of the job's ends: more than one per run would be a job that ran twice."""
+        return self.records.list_items("media_job_results", {"id": run.id})
+
+    def open(self, run: Run) -> bool:
+        """Tell whether the records still owe the run an end."""
+        return bool(self.records.get_item("media_job_runs", run.id)["open"])
+
+
+@pytest.fixture(scope="session")
+def node_packages() -> None:
+    """The npm packages of the lock file."""
+    install()
+
+
+@pytest.fixture
+def jobs(store: EmbeddedStore, ledger: Ledger, creator: Person) -> Jobs:
+    """An empty ledger and empty records."""
+    return Jobs(store, ledger, creator)
+
+
+@pytest.fixture(params=["bullmq", "bullmq-5"])
+def bullmq(
+    request: pytest.FixtureRequest, node_packages: None, redis_client: redis.Redis, redis_url: str
+) -> Iterator[BullMQ]:
+    """A client of the media queue, of BullMQ 6 and of 5."""
+    with running("client.mjs", REDIS_URL=redis_url, QUEUE=MEDIA_QUEUE, BULLMQ=request.param) as process:
+        yield BullMQ(process)
