@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from geniequeue.jobs.finish import finish
 from geniequeue.jobs.outcome import Cancelled, Completed, Failed
 from tests.api.conftest import Api
 from tests.api.test_enqueue import end
@@ -163,3 +164,30 @@ def test_a_running_job_is_told_to_stop(api: Api, services: Any, job_id: str) -> 
 
 def test_another_persons_job_cannot_be_cancelled(api: Api, job_id: str, other_creator: Person) -> None:
     assert api.post(f"/api/queue/jobs/{job_id}/cancel", person=other_creator).status_code == 404
+
+
+def test_an_end_is_shown_only_together_with_its_result(api: Api, services: Any, job_id: str) -> None:
+    run = services.producer.runs.latest(job_id)
+    attempt = services.ledger.lease(run, worker="w", lease_s=30).attempt
+    services.ledger.finish(run, attempt, Failed("input", "The file is empty.", "empty_file"))
+    assert show(api, job_id).json["state"] == "waiting"
+    finish(
+        services.store.as_service(), services.ledger, run, attempt, Failed("input", "The file is empty.", "empty_file")
+    )
+    shown = show(api, job_id).json
+    assert (shown["state"], shown["error"], shown["reason"]) == ("failed", "input", "empty_file")
+    assert shown["message"] == "The file is empty."
+
+
+def test_a_job_that_was_never_sent_is_not_cancelled_but_explained(api: Api, creator: Person) -> None:
+    answer = api.post(f"/api/queue/jobs/{creator.create_job()}/cancel")
+    assert (answer.status_code, answer.json["error"]) == (409, "not_accepted")
+    assert "never sent" in answer.json["message"]
+
+
+def test_a_job_of_the_callers_profile_is_in_his_list(api: Api, services: Any, creator: Person) -> None:
+    service = services.store.as_service()
+    profile = service.create_item("creator_profiles", {"user_id": creator.user.id, "platform": "x"})
+    item = service.create_item("media_jobs", {"operation": "resize_image", "creator_profile_id": profile["id"]})
+    listed = [job["jobId"] for job in api.get("/api/queue/jobs").json["jobs"]]
+    assert item["id"] in listed

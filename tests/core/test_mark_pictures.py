@@ -204,3 +204,15 @@ def test_another_format_can_be_asked_for(tmp_path: Path) -> None:
         "apply_watermark", source(tmp_path), tmp_path / "out", watermark_text="@creator", format="webp"
     )
     assert (made.suffix, output.mime) == (".webp", "image/webp")
+
+
+def test_a_profile_that_cannot_be_used_does_not_keep_the_mark_away(tmp_path: Path) -> None:
+    picture = samples.photo().copy()
+    profile = bytearray(samples.photo().icc_transform("p3", input_profile="srgb").get("icc-profile-data"))
+    profile[128 + 4 :] = bytes(len(profile) - 132)
+    picture.set_type(pyvips.GValue.blob_type, "icc-profile-data", bytes(profile))
+    source = tmp_path / "odd.png"
+    picture.pngsave(str(source), keep="icc")
+    made, output = samples.run("apply_watermark", source, tmp_path / "out", watermark_text="@creator")
+    assert output.mime == "image/png"
+    assert samples.differs(samples.read(made), samples.read(source)) > 0
