@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -223,12 +222,6 @@ def make_service(folder: Path, **settings: str) -> Service:
 def output_path(job: Mapping[str, Any], number: int = 0) -> Path:
     """Return where the embedded store keeps an output."""
     return Path(job["outputs"][number]["path"])
-
-
-def copy_of(path: Path, target: Path) -> Path:
-    """Return a copy of a file."""
-    shutil.copyfile(path, target)
-    return target
 
 
 def last_json(text: str) -> Any:
