@@ -24,7 +24,7 @@ from geniequeue.taxonomy.generation import TaxonomyGeneration
 
 EXTENSION = "geniequeue"
 STOP_WITHIN_S = 3.0
-RECORDS_PATIENCE_S = 2.5
+RECORDS_PATIENCE_S = 4.0
 
 
 @dataclass(frozen=True)

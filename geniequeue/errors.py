@@ -17,6 +17,7 @@
     │   ├── RecordNotUnique    an item with this id exists
     │   ├── RecordInvalid      the store refused the data
     │   └── RecordsUnavailable the store did not answer, or not in a way it should; retryable
+    │       └── ServiceTokenRefused it does not accept the service's own token
     ├── LedgerUnavailable      Redis cannot be reached or refuses to write
     └── RequestRefused         the producer refuses a request: status, code, message
 
@@ -162,6 +163,10 @@ class RecordsUnavailable(RecordsError):
     ) -> None:
         super().__init__(message, collection=collection, action=action)
         self.retry_after_s = retry_after_s
+
+
+class ServiceTokenRefused(RecordsUnavailable):
+    """The store does not accept the service's own token: an operator must act, the jobs wait."""
 
 
 class LedgerUnavailable(GenieQueueError):

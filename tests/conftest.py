@@ -15,9 +15,9 @@ from geniequeue.config import Settings, load_settings
 from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.records.embedded import EmbeddedStore
 from geniequeue.records.protocol import User
+from tests.accounts import SECRET
+from tests.directus_fixture import directus_installed, directus_place, directus_server  # noqa: F401 - fixtures
 from tests.redis_server import running_redis
-
-SECRET = "a secret for tests alone, and as long as the longest signature wants"
 
 
 @dataclass(frozen=True)

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from geniequeue.errors import SettingsError
-
 if TYPE_CHECKING:
     from geniequeue.config import Settings
     from geniequeue.records.protocol import RecordStore
 
+EMBEDDED_PATIENCE_S = 10.0
+DIRECTUS_PATIENCE_S = 30.0
 
-def open_store(settings: Settings, *, patience_s: float = 10.0) -> RecordStore:
-    """Open the store that the settings name.
+
+def open_store(settings: Settings, *, patience_s: float | None = None) -> RecordStore:
+    """Open the store that the settings name: Directus, or the embedded one in `VAR_DIR`.
 
     Args:
-        patience_s: how long a call may wait for another's write; a web request waits less than a worker.
+        patience_s: how long one call may take; a web request waits less than a worker, which does by default.
 
     Raises:
-        SettingsError: they name Directus.
         RecordsUnavailable: the embedded store's folder cannot be used.
     """
     if settings.directus_url is not None:
-        raise SettingsError(
-            ["DIRECTUS_URL: expected it unset, for this version has no Directus client yet; unset it to use VAR_DIR"]
-        )
+        from geniequeue.records.directus import DirectusStore
+
+        token = settings.directus_token or ""
+        return DirectusStore(settings.directus_url, token, deadline_s=patience_s or DIRECTUS_PATIENCE_S)
     from geniequeue.records.embedded import EmbeddedStore
 
-    return EmbeddedStore(settings.var_dir / "records", settings.directus_secret, busy_timeout_s=patience_s)
+    root = settings.var_dir / "records"
+    return EmbeddedStore(root, settings.directus_secret, busy_timeout_s=patience_s or EMBEDDED_PATIENCE_S)

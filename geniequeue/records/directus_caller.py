@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from geniequeue.errors import RecordForbidden
+from geniequeue.errors import RecordForbidden, ServiceTokenRefused
 from geniequeue.records.definition import PRIMARY_KEY
-from geniequeue.records.directus_errors import ServiceTokenRefused, TokenRefused
+from geniequeue.records.directus_errors import TokenRefused
 from geniequeue.records.directus_http import Call, DirectusHttp
 
 TOKEN_MAX_CHARS = 8192

@@ -29,10 +29,6 @@ REFUSED = frozenset(
 RETRY_AFTER_MAX_S = 300.0
 
 
-class ServiceTokenRefused(RecordsUnavailable):
-    """Directus does not accept the service's own token: an operator must act, the jobs wait."""
-
-
 class TokenRefused(RecordForbidden):
     """Directus does not accept the caller's token."""
 

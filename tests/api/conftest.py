@@ -24,7 +24,8 @@ from api.services import Services, build_services
 from geniequeue.config import Settings
 from geniequeue.jobs.ledger import Ledger
 from geniequeue.records.embedded import EmbeddedStore
-from tests.conftest import SECRET, Person
+from tests.accounts import SECRET
+from tests.conftest import Person
 from tests.redis_server import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,23 +13,8 @@ import pytest
 
 from geniequeue.records.embedded import EmbeddedStore
 from geniequeue.records.protocol import Records, RecordStore
-from tests.contract.directus_fixture import (  # noqa: F401 - fixtures
-    DirectusPlace,
-    directus_installed,
-    directus_place,
-    directus_server,
-)
-
-SECRET = "contract-secret" * 5
-
-
-@dataclass(frozen=True)
-class Account:
-    """Somebody who holds a token."""
-
-    id: str
-    token: str
-    records: Records
+from tests.accounts import SECRET, Account
+from tests.directus_fixture import DirectusPlace
 
 
 @dataclass
@@ -86,11 +70,7 @@ def embedded_place(tmp_path: Path) -> EmbeddedPlace:
     return EmbeddedPlace(tmp_path / "store")
 
 
-STORES = ("embedded", "directus") if os.environ.get("REAL_DIRECTUS") else ("embedded",)
-"""`make test-directus` runs the suite on both."""
-
-
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=["embedded", "directus"])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     place: Place = request.getfixturevalue(f"{request.param}_place")
     yield place

@@ -11,7 +11,8 @@ import pytest
 
 from geniequeue.errors import RecordForbidden, RecordInvalid
 from geniequeue.records.protocol import Records, RecordStore
-from tests.contract.conftest import SECRET, Account, Place, new_id, run_of
+from tests.accounts import SECRET, Account
+from tests.contract.conftest import Place, new_id, run_of
 
 
 def _refusal(attempt: Callable[[], object]) -> RecordForbidden:

@@ -18,13 +18,15 @@ from typing import Any, cast
 import pytest
 
 from geniequeue.config import Settings
-from geniequeue.errors import RecordForbidden, RecordInvalid, RecordsUnavailable, SettingsError
+from geniequeue.errors import RecordForbidden, RecordInvalid, RecordsUnavailable
 from geniequeue.records import open_store
 from geniequeue.records.definition import Field
+from geniequeue.records.directus import DirectusStore
 from geniequeue.records.embedded import DATABASE_NAME, EmbeddedStore
 from geniequeue.records.embedded_tables import create_missing
 from geniequeue.records.schema import COLLECTIONS
-from tests.contract.conftest import SECRET, new_id, store_file
+from tests.accounts import SECRET
+from tests.contract.conftest import new_id, store_file
 
 
 @pytest.fixture
@@ -37,11 +39,10 @@ def _open(root: Path) -> EmbeddedStore:
 
 
 def test_the_settings_decide_which_store_opens(tmp_path: Path) -> None:
-    settings = SimpleNamespace(var_dir=tmp_path, directus_url=None, directus_secret=SECRET)
-    open_store(cast(Settings, settings)).ping()
-    settings.directus_url = "http://directus.example"
-    with pytest.raises(SettingsError, match="DIRECTUS_URL"):
-        open_store(cast(Settings, settings))
+    settings = SimpleNamespace(var_dir=tmp_path, directus_url=None, directus_secret=SECRET, directus_token=None)
+    assert isinstance(open_store(cast(Settings, settings)), EmbeddedStore)
+    settings.directus_url, settings.directus_token = "http://directus.example", "static token"
+    assert isinstance(open_store(cast(Settings, settings)), DirectusStore)
 
 
 def test_what_was_written_is_there_after_opening_again(root: Path, photo: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from geniequeue.errors import RecordForbidden, RecordInvalid, RecordNotUnique, RecordsUnavailable
 from geniequeue.records.protocol import Records, RecordStore
-from tests.contract.conftest import Account, Place, new_id, store_file
+from tests.accounts import Account
+from tests.contract.conftest import Place, new_id, store_file
 
 
 def test_a_file_comes_back_as_it_went_in(

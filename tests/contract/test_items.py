@@ -10,7 +10,8 @@ import pytest
 
 from geniequeue.errors import RecordForbidden, RecordInvalid, RecordNotUnique
 from geniequeue.records.protocol import Records
-from tests.contract.conftest import Account, new_id, run_of
+from tests.accounts import Account
+from tests.contract.conftest import new_id, run_of
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 

@@ -15,7 +15,8 @@ import pytest
 from geniequeue.auth import ACCOUNT_TTL_S, SKEW_S, Authenticator
 from geniequeue.errors import RecordsUnavailable, RequestRefused
 from geniequeue.records.embedded import EmbeddedStore
-from tests.conftest import SECRET, Person
+from tests.accounts import SECRET
+from tests.conftest import Person
 
 Claims = dict[str, Any]
 

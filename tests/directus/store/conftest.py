@@ -10,7 +10,7 @@ import pytest
 
 from geniequeue.records.directus import DirectusStore
 from geniequeue.records.protocol import Records
-from tests.contract.directus_fixture import SERVICE_TOKEN, DirectusPlace
+from tests.directus_fixture import SERVICE_TOKEN, DirectusPlace
 from tests.fault_proxy import Fault, FaultProxy, fault_proxy, http_answer
 
 

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from geniequeue.errors import RecordForbidden, RecordNotUnique, RecordsUnavailable
+from geniequeue.errors import RecordForbidden, RecordNotUnique, RecordsUnavailable, ServiceTokenRefused
 from geniequeue.records.directus import DirectusStore
-from geniequeue.records.directus_errors import ServiceTokenRefused
 from geniequeue.records.protocol import Records
 from tests.contract.conftest import new_id, run_of, store_file
-from tests.contract.directus.conftest import refusing
-from tests.contract.directus_fixture import SERVICE_TOKEN, DirectusPlace
+from tests.directus.store.conftest import refusing
+from tests.directus_fixture import SERVICE_TOKEN, DirectusPlace
 from tests.fault_proxy import Fault, FaultProxy, http_answer
 from tests.real_directus import free_port
 

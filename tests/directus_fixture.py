@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import jwt
@@ -19,10 +19,8 @@ from geniequeue.records.directus import DirectusStore
 from geniequeue.records.directus_http import Call
 from geniequeue.records.installer import apply, plan
 from geniequeue.records.schema import COLLECTIONS
+from tests.accounts import SECRET, Account
 from tests.real_directus import RealDirectus, running_directus, what_is_missing
-
-if TYPE_CHECKING:
-    from tests.contract.conftest import Account
 
 SERVICE_TOKEN = uuid.uuid4().hex
 PASSWORD = uuid.uuid4().hex
@@ -111,8 +109,6 @@ class DirectusPlace:
             path.unlink()
 
     def _sign_up(self, name: str, admin: bool) -> Account:
-        from tests.contract.conftest import Account
-
         email = f"{name}@example.com"
         tier = {"subscription_tier": "creator", "subscription_period": "monthly"}
         about = {"email": email, "password": PASSWORD, "role": self.roles[admin], "first_name": name, **tier}
@@ -138,8 +134,6 @@ def _open(server: RealDirectus) -> DirectusPlace:
 @pytest.fixture(scope="session")
 def directus_server() -> Iterator[RealDirectus]:
     """A real Directus of this run alone; without one the tests are skipped, but never in CI."""
-    from tests.contract.conftest import SECRET
-
     if missing := what_is_missing():
         reason = f"NOT TESTED on a real Directus: {' and '.join(missing)} missing; run scripts/setup-directus.sh"
         if os.environ.get("CI"):

@@ -10,8 +10,8 @@ import pytest
 from geniequeue.errors import RecordForbidden, RecordInvalid, RecordNotUnique, RecordsUnavailable
 from geniequeue.records.protocol import Records
 from tests.contract.conftest import new_id, store_file
-from tests.contract.directus.conftest import refusing
-from tests.contract.directus_fixture import DirectusPlace
+from tests.directus.store.conftest import refusing
+from tests.directus_fixture import DirectusPlace
 from tests.fault_proxy import Fault, FaultProxy, http_answer
 
 

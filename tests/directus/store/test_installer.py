@@ -14,7 +14,7 @@ from geniequeue.records.directus_fields import TYPES, field_payload
 from geniequeue.records.directus_http import Call
 from geniequeue.records.installer import CREATOR_POLICY, Step, apply, missing, plan
 from geniequeue.records.schema import COLLECTIONS, USER_FIELDS
-from tests.contract.directus_fixture import DirectusPlace
+from tests.directus_fixture import DirectusPlace
 from tests.real_directus import RealDirectus, running_directus
 
 OWN = "customers_own_table"
