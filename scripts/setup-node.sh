@@ -18,6 +18,6 @@ for folder in "$@"; do
     [[ -f $stamp && $(<"$stamp") == "$wanted" ]] && continue
     say "installing the packages of $folder"
     # Install scripts never run: nothing has to be compiled.
-    (cd "$folder" && npm ci --ignore-scripts --prefer-offline --no-audit --no-fund --loglevel=error >/dev/null)
+    (cd "$folder" && npm ci --ignore-scripts --prefer-offline --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null)
     printf '%s' "$wanted" >"$stamp"
 done
