@@ -7,7 +7,7 @@ from importlib.metadata import version
 from flask import Flask, Response, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
-from api import docs, health, jobs, operations, queue, request_id
+from api import docs, health, jobs, operations, queue, quota, request_id
 from api.auth import SECURITY_SCHEME
 from api.errors import JsonApi
 from api.services import EXTENSION, Services
@@ -32,7 +32,7 @@ def create_app(services: Services) -> Flask:
     app.after_request(_add_headers)
     api = JsonApi(app)
     api.spec.components.security_scheme("bearer", SECURITY_SCHEME)
-    for resource in (queue.bp, jobs.bp, operations.bp):
+    for resource in (queue.bp, jobs.bp, quota.bp, operations.bp):
         api.register_blueprint(resource)
     app.register_blueprint(health.bp)
     app.register_blueprint(docs.bp)

@@ -8,6 +8,7 @@ from typing import Any
 
 import flask_smorest
 
+from api.schemas import QuotaRefusedSchema
 from api.strict_json import StrictParser
 
 PREFIX = "/api/queue"
@@ -27,3 +28,9 @@ class Blueprint(flask_smorest.Blueprint):
             return view
 
         return declare
+
+    def refused_by_quota(self, view: Callable[..., Any]) -> Callable[..., Any]:
+        """Document the 403 of a view that takes a unit of the caller's quota; its body is its own."""
+        said = "The caller's plan does not allow the job; this body has exactly these members."
+        declared: Callable[..., Any] = self.alt_response(403, schema=QuotaRefusedSchema, description=said)(view)
+        return declared

@@ -1,4 +1,4 @@
-"""One error body everywhere: `{ok: false, error, message, reason?, errors?, request_id}`."""
+"""One error body everywhere, `{ok: false, error, message, reason?, errors?, request_id}`, but for the quota's 403."""
 
 from __future__ import annotations
 
@@ -11,8 +11,16 @@ from werkzeug.exceptions import HTTPException
 
 from api.request_id import request_id
 from api.schemas import ErrorSchema
-from geniequeue.errors import LedgerUnavailable, RecordForbidden, RecordsError, RecordsUnavailable, RequestRefused
+from geniequeue.errors import (
+    LedgerUnavailable,
+    RecordForbidden,
+    RecordsError,
+    RecordsUnavailable,
+    RequestRefused,
+    RightMissing,
+)
 from geniequeue.log import get_logger
+from geniequeue.quota import QuotaRefused
 
 RETRY_AFTER_S = 5
 MAX_FIELD_NAME = 120
@@ -40,6 +48,7 @@ class JsonApi(Api):
 def install(app: Flask) -> None:
     """Answer every error with the one body."""
     app.register_error_handler(RequestRefused, _refused)
+    app.register_error_handler(QuotaRefused, _quota_refused)
     app.register_error_handler(LedgerUnavailable, _ledger_unavailable)
     app.register_error_handler(RecordsError, _records_failed)
     app.register_error_handler(RecursionError, _too_deep)
@@ -94,6 +103,14 @@ def _refused(error: RequestRefused) -> Response:
     )
 
 
+def _quota_refused(error: QuotaRefused) -> Response:
+    """Answer with the members that the original system promised, and no more."""
+    log.info("refused by the quota", reason=error.reason)
+    response = jsonify(error.body)
+    response.status_code = error.status
+    return response
+
+
 def _ledger_unavailable(error: LedgerUnavailable) -> Response:
     log.error("ledger unavailable", error=str(error))
     message = "The queue cannot be reached; nothing was accepted, send the same request again."
@@ -103,7 +120,7 @@ def _ledger_unavailable(error: LedgerUnavailable) -> Response:
 def _records_failed(error: RecordsError) -> Response:
     """Answer for a store that does not answer, or not as it did a moment ago."""
     log.error("records failed", error=str(error), collection=error.collection, action=error.action)
-    if isinstance(error, RecordForbidden):
+    if isinstance(error, RecordForbidden) and not isinstance(error, RightMissing):
         return _answer(404, "not_found", "What the request names is not there any more.")
     after_s = error.retry_after_s if isinstance(error, RecordsUnavailable) else None
     message = "The record store did not answer; send the same request again."

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from api.auth import authenticated, principal
 from api.blueprint import PREFIX, Blueprint
+from api.rate_limit import limited
 from api.schemas import CancelSchema, JobSchema, JobsQuerySchema, JobsSchema
 from api.services import services
 from geniequeue.jobs.reader import Page
@@ -16,7 +17,8 @@ bp = Blueprint("jobs", __name__, url_prefix=PREFIX, description="Look at jobs an
 
 @bp.route("/jobs/<uuid:job_id>")
 @authenticated
-@bp.failures(401, 404, 503)
+@limited("read")
+@bp.failures(401, 404, 429, 503)
 @bp.response(200, JobSchema)
 def show(job_id: UUID) -> dict[str, Any]:
     """Show one job: state, progress, outputs, error"""
@@ -25,8 +27,9 @@ def show(job_id: UUID) -> dict[str, Any]:
 
 @bp.route("/jobs")
 @authenticated
+@limited("read")
 @bp.arguments(JobsQuerySchema, location="query")
-@bp.failures(401, 422, 503)
+@bp.failures(401, 422, 429, 503)
 @bp.response(200, JobsSchema)
 def index(query: dict[str, Any]) -> Page:
     """List the caller's jobs, newest first; an administrator sees everyone's"""
@@ -35,7 +38,8 @@ def index(query: dict[str, Any]) -> Page:
 
 @bp.route("/jobs/<uuid:job_id>/cancel", methods=["POST"])
 @authenticated
-@bp.failures(401, 404, 409, 503)
+@limited("write")
+@bp.failures(401, 404, 409, 429, 503)
 @bp.response(200, CancelSchema)
 def cancel(job_id: UUID) -> dict[str, str]:
     """Cancel a job

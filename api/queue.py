@@ -9,6 +9,7 @@ from flask import url_for
 
 from api.auth import authenticated, principal
 from api.blueprint import PREFIX, Blueprint
+from api.rate_limit import limited
 from api.request_id import request_id
 from api.schemas import AcceptedSchema, GenerationSchema, MediaRequestSchema, StatsSchema
 from api.services import services
@@ -20,20 +21,24 @@ bp = Blueprint("queue", __name__, url_prefix=PREFIX, description="Enqueue, retry
 
 @bp.route("/stats")
 @authenticated
-@bp.failures(401, 503)
+@limited("read")
+@bp.failures(401, 429, 503)
 @bp.response(200, StatsSchema)
 def stats() -> dict[str, Any]:
     """Count the jobs of every queue
 
     Waits for no worker: `active` is what the workers said within the last seconds, else what the ledger says.
     """
-    return {"stats": services().stats(), "taxonomy_cache": services().taxonomy.figures()}
+    overview = services().ledger.overview()
+    return {"stats": overview.stats(), "taxonomy_cache": overview.taxonomy}
 
 
 @bp.route("/media", methods=["POST"])
 @authenticated
-@bp.arguments(MediaRequestSchema)
-@bp.failures(400, 401, 403, 404, 409, 413, 415, 422, 503)
+@limited("write")
+@bp.arguments(MediaRequestSchema())
+@bp.failures(400, 401, 404, 409, 413, 415, 422, 429, 503)
+@bp.refused_by_quota
 @bp.response(200, AcceptedSchema)
 def enqueue(body: dict[str, Any]) -> tuple[Accepted, int, dict[str, str]]:
     """Enqueue a job whose `media_jobs` item exists
@@ -46,7 +51,9 @@ def enqueue(body: dict[str, Any]) -> tuple[Accepted, int, dict[str, str]]:
 
 @bp.route("/retry/<uuid:job_id>", methods=["POST"])
 @authenticated
-@bp.failures(401, 404, 409, 503)
+@limited("write")
+@bp.failures(401, 404, 409, 422, 429, 503)
+@bp.refused_by_quota
 @bp.response(200, AcceptedSchema)
 def retry(job_id: UUID) -> tuple[Accepted, int, dict[str, str]]:
     """Enqueue a failed job again, at priority 5"""
@@ -56,7 +63,8 @@ def retry(job_id: UUID) -> tuple[Accepted, int, dict[str, str]]:
 
 @bp.route("/taxonomy/invalidate", methods=["POST"])
 @authenticated
-@bp.failures(401, 503)
+@limited("write")
+@bp.failures(401, 429, 503)
 @bp.response(200, GenerationSchema)
 def invalidate_taxonomy() -> dict[str, int]:
     """Have the taxonomy cache rebuilt before it is used again"""

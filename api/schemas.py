@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -11,26 +10,16 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, vali
 from geniequeue.jobs.job import DEFAULT_PRIORITY, MAX_PRIORITY, State
 from geniequeue.log import get_logger
 from geniequeue.operations import OPERATIONS, PUBLIC_OPERATIONS
-from geniequeue.params import StrictInteger, Text
+from geniequeue.params import StrictInteger, Text, UuidText
+from geniequeue.quota.verdict import MESSAGES, Decision
 
 STATES: tuple[str, ...] = get_args(State)
+DECISIONS: tuple[str, ...] = get_args(Decision)
 MAX_URL_CHARS = 2048
 MAX_PAGE = 100_000
 MAX_LOGGED_NAMES = 20
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
-
 log = get_logger(__name__)
-
-
-class UuidText(fields.String):
-    """A UUID in its 36 characters; lower-cased."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
-        text = super()._deserialize(value, attr, data, **kwargs)
-        if not isinstance(text, str) or not _UUID.match(text):
-            raise ValidationError("expected a UUID")
-        return text.lower()
 
 
 class OperationName(fields.String):
@@ -192,6 +181,9 @@ class JobSchema(OkSchema):
     reason = fields.String(allow_none=True)
     message = fields.String(allow_none=True)
     peak_memory_bytes = fields.Integer(allow_none=True)
+    quota = fields.String(
+        allow_none=True, metadata={"description": "`unverified`: let through because the quota could not be asked."}
+    )
     timings = fields.Nested(TimingsSchema)
 
 
@@ -209,6 +201,34 @@ class JobsSchema(OkSchema):
     page = fields.Integer()
     per_page = fields.Integer()
     total = fields.Integer()
+
+
+class FeatureSchema(Schema):
+    """What is left of one feature."""
+
+    feature = fields.String(metadata={"description": "What the operations count as."})
+    operations = fields.List(fields.String())
+    limit = fields.Integer(metadata={"description": "Units in a billing cycle; -1 is unlimited, 0 not in the plan."})
+    used = fields.Integer()
+    remaining = fields.Integer(allow_none=True, metadata={"description": "null is unlimited."})
+    cycle_start = fields.String(metadata={"format": "date-time"})
+    cycle_end = fields.String(metadata={"format": "date-time"})
+    verdict = fields.String(validate=validate.OneOf(DECISIONS), metadata={"description": "On a job sent now."})
+
+
+class QuotaSchema(OkSchema):
+    """What the caller may still do in this billing cycle."""
+
+    tier = fields.String()
+    features = fields.List(fields.Nested(FeatureSchema))
+
+
+class QuotaRefusedSchema(Schema):
+    """The caller's plan does not allow the job."""
+
+    error = fields.String(required=True, metadata={"enum": ["tier_limit_reached"]})
+    reason = fields.String(required=True, validate=validate.OneOf(list(MESSAGES)))
+    message = fields.String(required=True)
 
 
 class OperationSchema(Schema):

@@ -8,6 +8,7 @@ from typing import cast
 
 from flask import current_app
 
+from geniequeue.accounts import Accounts
 from geniequeue.auth import Authenticator
 from geniequeue.config import Settings
 from geniequeue.jobs.broker import make_app
@@ -15,8 +16,9 @@ from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.jobs.producer import Producer
 from geniequeue.jobs.reader import JobReader
 from geniequeue.jobs.snapshot import Snapshot
-from geniequeue.jobs.stats import QueueStats, queue_stats
 from geniequeue.jobs.workers import Workers
+from geniequeue.quota import Quota
+from geniequeue.rate_limit import RateLimiter
 from geniequeue.readiness import Readiness
 from geniequeue.records import open_store
 from geniequeue.records.protocol import RecordStore
@@ -34,7 +36,9 @@ class Services:
     settings: Settings
     store: RecordStore
     authenticator: Authenticator
+    rate_limiter: RateLimiter
     producer: Producer
+    quota: Quota
     jobs: JobReader
     ledger: Ledger
     snapshot: Snapshot
@@ -42,10 +46,6 @@ class Services:
     readiness: Readiness
     _stopped: threading.Event = field(default_factory=threading.Event, repr=False)
     _threads: list[threading.Thread] = field(default_factory=list, repr=False)
-
-    def stats(self) -> dict[str, QueueStats]:
-        """Return the numbers of every queue."""
-        return queue_stats(self.ledger, self.snapshot)
 
     def start(self) -> None:
         """Keep the snapshot of the workers fresh from now on."""
@@ -69,19 +69,23 @@ def build_services(settings: Settings) -> Services:
         RecordsUnavailable: the embedded record store's folder cannot be used.
     """
     store = open_store(settings, patience_s=RECORDS_PATIENCE_S)
+    accounts = Accounts(store.as_service())
     client = connect(settings.redis_url)
     ledger = Ledger(client, settings.ledger_prefix)
     workers = Workers(client)
+    quota = Quota(client, store.as_service(), accounts)
     return Services(
         settings=settings,
         store=store,
-        authenticator=Authenticator(settings.directus_secret, store),
-        producer=Producer(store, ledger, settings.ledger_prefix),
+        authenticator=Authenticator(settings.directus_secret, store, accounts),
+        rate_limiter=RateLimiter(client, {"write": settings.writes_per_minute, "read": settings.reads_per_minute}),
+        producer=Producer(store, ledger, quota, settings.ledger_prefix),
+        quota=quota,
         jobs=JobReader(store, ledger),
         ledger=ledger,
         snapshot=Snapshot(client, make_app(settings.redis_url), workers),
         taxonomy=TaxonomyGeneration(client),
-        readiness=Readiness(settings, store, ledger, workers),
+        readiness=Readiness(settings, store, ledger, workers, quota.is_rejected),
     )
 
 

@@ -31,6 +31,7 @@ from tests.service import Service, make_service
 WAITING = int(os.environ.get("BENCH_WAITING", "100000"))
 POSTS = int(os.environ.get("BENCH_POSTS", "600"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
+QUIET = {"LOG_LEVEL": "WARNING", "WRITES_PER_MINUTE": "0", "READS_PER_MINUTE": "0"}
 CONNECTIONS = (1, 16, 64)
 PHOTO = Path(__file__).resolve().parent.parent / "samples" / "otter.jpg"
 
@@ -143,7 +144,7 @@ def _ms(call: Callable[[], object]) -> float:
 def main() -> None:
     """Run the benchmark on two instances of its own."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
-        empty, full = (make_service(Path(folder) / name, LOG_LEVEL="WARNING") for name in ("empty", "full"))
+        empty, full = (make_service(Path(folder) / name, **QUIET) for name in ("empty", "full"))
         for service in (empty, full):
             service.start()
             running.callback(service.stop)

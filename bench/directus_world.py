@@ -49,7 +49,8 @@ def creator_of(server: RealDirectus) -> Creator:
     role_id = str(_post(admin, "/roles", {"name": "Creators"})["id"])
     left = apply(admin, plan(admin, creator_role=role_id, service_token=service_token))
     assert left == [], left
-    user_id = str(_post(admin, "/users", {"email": "creator@example.com", "role": role_id})["id"])
+    account = {"email": "creator@example.com", "role": role_id, "subscription_tier": "studio"}
+    user_id = str(_post(admin, "/users", account)["id"])
     token = mint(user_id, server.secret, role_id)
     store = DirectusStore(server.url, token, deadline_s=DEADLINE_S)
     return Creator(token, service_token, _upload(store), store)

@@ -1,7 +1,8 @@
 """POST media and GET stats against the same service in Express + BullMQ (`bench/peers/`), interleaved in one run.
 
-Both run as in production, on both cores, on one Redis; no worker takes part. Printed are requests/s and p99 of each at
-1, 16 and 64 connections, medians over the rounds, and the ratios ours / peer.
+Both run as in production, on both cores, on one Redis (AOF, everysec), each in a database of its own that is emptied
+before every measurement; no worker takes part. `wrk` makes the load. Printed are requests/s and p99 of each at 1, 16
+and 64 connections, medians over the rounds, and the ratios ours / peer.
 
     python bench/enqueue.py              without record-store calls on either side
     python bench/enqueue.py --directus   both with the same calls to one real Directus
@@ -27,10 +28,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import redis
 import requests
 
 from bench.access_token import mint
-from bench.load import Load, Request, load
+from bench.load import Load, Requests, find_wrk, load
 from tests.redis_server import free_port, running_redis
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -40,8 +42,10 @@ CONNECTIONS = (1, 16, 64)
 AIM_POST, AIM_POST_DIRECTUS, AIM_STATS, AIM_P99 = 1.5, 1.3, 1.5, 1.0
 OPERATION = "resize_image"
 START_WITHIN_S = 60.0
+NO_RATE_LIMIT = {"WRITES_PER_MINUTE": "1000000", "READS_PER_MINUTE": "1000000"}
+"""High enough never to refuse; each request is still counted."""
 
-MakePosts = Callable[[int], list[Request]]
+MakeBodies = Callable[[int], list[bytes]]
 Figures = Mapping[tuple[str, int, str], list[Load]]
 
 
@@ -53,30 +57,44 @@ class World:
         environ: settings of the record store.
         token: of the creator who sends the jobs.
         wsgi: our application.
-        posts: makes requests that can be accepted.
+        bodies: makes so many bodies of requests that can be accepted.
+        most_per_s: more than anybody answers.
     """
 
     environ: Mapping[str, str]
     token: str
     wsgi: str
-    posts: MakePosts
+    bodies: MakeBodies
+    most_per_s: int
 
 
-def post_of(job_id: str, **members: object) -> Request:
-    """Return the request that sends a job."""
-    body = {"jobId": job_id, "operation": OPERATION, **members}
-    return "POST", "/api/queue/media", json.dumps(body).encode()
+@dataclass(frozen=True)
+class Side:
+    """One of the two services.
+
+    Attributes:
+        port: on loopback.
+        database: all it keeps in Redis.
+    """
+
+    port: int
+    database: redis.Redis
+
+
+def body_of(job_id: str, **members: object) -> bytes:
+    """Return the body that sends a job."""
+    return json.dumps({"jobId": job_id, "operation": OPERATION, **members}).encode()
 
 
 def without_store() -> World:
     """Neither side calls a record store."""
     from bench.memory_store import OWNER_ID
 
-    def posts(count: int) -> list[Request]:
+    def bodies(count: int) -> list[bytes]:
         members = {"params": {"width": 1080}, "input_file_id": str(uuid.uuid4())}
-        return [post_of(str(uuid.uuid4()), **members) for _ in range(count)]
+        return [body_of(str(uuid.uuid4()), **members) for _ in range(count)]
 
-    return World({"DIRECTUS_SECRET": SECRET}, mint(OWNER_ID, SECRET), "bench.wsgi_memory:app", posts)
+    return World({"DIRECTUS_SECRET": SECRET}, mint(OWNER_ID, SECRET), "bench.wsgi_memory:app", bodies, 8000)
 
 
 @contextmanager
@@ -93,10 +111,10 @@ def with_directus() -> Iterator[World]:
             "DIRECTUS_SECRET": server.secret,
         }
 
-        def posts(count: int) -> list[Request]:
-            return [post_of(job_id) for job_id in creator.create_jobs(count, OPERATION)]
+        def bodies(count: int) -> list[bytes]:
+            return [body_of(job_id) for job_id in creator.create_jobs(count, OPERATION)]
 
-        yield World(environ, creator.token, "api.wsgi:app", posts)
+        yield World(environ, creator.token, "api.wsgi:app", bodies, 600)
 
 
 def our_command(wsgi: str) -> list[str]:
@@ -132,24 +150,26 @@ def await_answer(url: str, token: str, process: subprocess.Popen[bytes]) -> None
             time.sleep(0.1)
 
 
-def measure(ports: Mapping[str, int], world: World, rounds: int, count: int) -> Figures:
+def measure(sides: Mapping[str, Side], world: World, rounds: int, seconds: int) -> Figures:
     """Load both services in turn; the first round warms up and is not counted."""
     figures: dict[tuple[str, int, str], list[Load]] = defaultdict(list)
     for connections in CONNECTIONS:
         for number in range(rounds + 1):
-            # who begins changes, so that neither always has the fuller Redis
-            for side in sorted(ports, reverse=bool(number % 2)):
-                for name, sent in (("POST", world.posts(count)), ("GET stats", stats_requests(count))):
-                    figure = load(ports[side], world.token, sent, connections)
-                    assert set(figure.statuses) == {200}, (side, name, figure.statuses)
+            # who begins changes, so that a drift of the machine hits both
+            for side in sorted(sides, reverse=bool(number % 2)):
+                for name in ("POST", "GET stats"):
+                    sides[side].database.flushdb()
+                    figure = load(sides[side].port, world.token, sent(name, world, seconds), connections, seconds)
                     if number:
                         figures[name, connections, side].append(figure)
     return figures
 
 
-def stats_requests(count: int) -> list[Request]:
-    """Return requests for the stats."""
-    return [("GET", "/api/queue/stats", None)] * count
+def sent(name: str, world: World, seconds: int) -> Requests:
+    """Return what a measurement sends."""
+    if name == "POST":
+        return Requests("POST", "/api/queue/media", world.bodies(world.most_per_s * seconds))
+    return Requests("GET", "/api/queue/stats")
 
 
 def show(figures: Figures, post_aim: float) -> None:
@@ -178,22 +198,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--directus", action="store_true", help="both sides call a real Directus")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--requests", type=int, default=2000, help="of each kind in each round")
+    parser.add_argument("--seconds", type=int, default=4, help="of each kind in each round")
     options = parser.parse_args()
+    find_wrk()
     install_peer()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         redis_url = stack.enter_context(running_redis(folder)).removesuffix("/0")
         world = stack.enter_context(with_directus()) if options.directus else without_store()
-        ours = {**world.environ, "VAR_DIR": str(folder / "var"), "LOG_LEVEL": "WARNING", "REDIS_URL": f"{redis_url}/0"}
-        peer = {**world.environ, "NODE_ENV": "production", "REDIS_URL": f"{redis_url}/1"}
-        ports = {
-            "ours": stack.enter_context(serving(our_command(world.wsgi), REPOSITORY, ours, world.token)),
-            "peer": stack.enter_context(serving(["node", "server.mjs"], PEERS, peer, world.token)),
-        }
-        figures = measure(ports, world, options.rounds, options.requests)
+        sides = start_both(stack, world, redis_url, folder)
+        figures = measure(sides, world, options.rounds, options.seconds)
     print("with the same calls to a real Directus" if options.directus else "without record-store calls")
     show(figures, AIM_POST_DIRECTUS if options.directus else AIM_POST)
+
+
+def start_both(stack: ExitStack, world: World, redis_url: str, folder: Path) -> dict[str, Side]:
+    """Start both services, each on its own database of one Redis."""
+    quiet = {"LOG_LEVEL": "WARNING", "VAR_DIR": str(folder / "var"), **NO_RATE_LIMIT}
+    commands = {
+        "ours": (our_command(world.wsgi), REPOSITORY, quiet),
+        "peer": (["node", "server.mjs"], PEERS, {"NODE_ENV": "production"}),
+    }
+    sides = {}
+    for number, (name, (command, cwd, environ)) in enumerate(commands.items()):
+        url = f"{redis_url}/{number}"
+        port = stack.enter_context(serving(command, cwd, {**world.environ, **environ, "REDIS_URL": url}, world.token))
+        sides[name] = Side(port, redis.Redis.from_url(url))
+    return sides
 
 
 if __name__ == "__main__":

@@ -1,79 +1,78 @@
-"""A small load generator: keep-alive connections in threads of a process of its own."""
+"""Load on a service, made by `wrk`: it costs little on a machine that it shares with what it measures."""
 
 from __future__ import annotations
 
-import http.client
-import multiprocessing
-import statistics
-import threading
-import time
-from collections.abc import Sequence
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
-Request = tuple[str, str, bytes | None]
+SCRIPT = Path(__file__).with_name("load.lua")
+TIMEOUT_S = 30
+
+
+@dataclass(frozen=True)
+class Requests:
+    """What is sent: one method and path, over and over.
+
+    Attributes:
+        bodies: one for each request, none of them twice; there must be more than are sent. None for no body.
+    """
+
+    method: str
+    path: str
+    bodies: Iterable[bytes] | None = None
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a load came to.
+    """What a load came to; every request was answered with a status below 400.
 
     Attributes:
         per_s: requests answered per second.
         p50_ms, p99_ms: latency.
-        statuses: how often each status came.
     """
 
     per_s: float
     p50_ms: float
     p99_ms: float
-    statuses: dict[int, int]
 
 
-def _connection(port: int, token: str, requests: Sequence[Request], out: list[tuple[float, int]]) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    for method, path, body in requests:
-        began = time.perf_counter()
-        connection.request(method, path, body, headers)
-        reply = connection.getresponse()
-        reply.read()
-        out.append((time.perf_counter() - began, reply.status))
-    connection.close()
+def find_wrk() -> str:
+    """Return the program, or end with the sentence that says how to get it."""
+    found = shutil.which("wrk")
+    if found is None:
+        raise SystemExit("expected wrk on PATH, which makes the load; get it with: apt-get install wrk")
+    return found
 
 
-def _send(port: int, token: str, requests: Sequence[Request], connections: int, pipe: object) -> None:
-    out: list[tuple[float, int]] = []
-    shares = [requests[number::connections] for number in range(connections)]
-    threads = [threading.Thread(target=_connection, args=(port, token, share, out)) for share in shares]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    pipe.send((time.perf_counter() - began, out))  # type: ignore[attr-defined]
-
-
-def load(port: int, token: str, requests: Sequence[Request], connections: int) -> Load:
-    """Send `requests` over `connections` and measure each.
+def load(port: int, token: str, requests: Requests, connections: int, seconds: int) -> Load:
+    """Send requests over keep-alive connections, each as soon as the one before is answered.
 
     Args:
-        port: loopback port of the API.
+        port: loopback port of the service.
         token: bearer token.
-        requests: method, path and body of each.
-        connections: keep-alive connections that share them.
+        seconds: how long.
+
+    Raises:
+        AssertionError: a request was refused or not answered.
     """
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("fork").Process(
-        target=_send, args=(port, token, requests, connections, theirs)
-    )
-    process.start()
-    took_s, answers = ours.recv()
-    process.join()
-    latencies = sorted(latency for latency, _ in answers)
-    statuses = [status for _, status in answers]
-    return Load(
-        per_s=len(answers) / took_s,
-        p50_ms=statistics.median(latencies) * 1000,
-        p99_ms=latencies[int(0.99 * (len(latencies) - 1))] * 1000,
-        statuses={status: statuses.count(status) for status in set(statuses)},
-    )
+    with tempfile.NamedTemporaryFile() as file:
+        for body in requests.bodies or ():
+            file.write(body + b"\n")
+        file.flush()
+        headers = ["-H", f"Authorization: Bearer {token}", "-H", "Content-Type: application/json"]
+        how = ["-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--timeout", f"{TIMEOUT_S}s", "-s", str(SCRIPT)]
+        what = [requests.method, requests.path, "" if requests.bodies is None else file.name]
+        command = [find_wrk(), *how, *headers, f"http://127.0.0.1:{port}", "--", *what]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr or done.stdout
+    return _read(json.loads(done.stdout[done.stdout.index("{") :]))
+
+
+def _read(told: dict[str, int]) -> Load:
+    assert told["refused"] == told["broken"] == 0, told
+    return Load(told["requests"] / (told["took_us"] / 1e6), told["p50_us"] / 1000, told["p99_us"] / 1000)

@@ -23,6 +23,11 @@ class MemoryRecords:
             raise RecordForbidden(collection)
         return {**dict.fromkeys(fields), "id": item_id, "user_created": OWNER_ID, "status": "queued"}
 
+    def list_items(self, collection: str, *_: object, **__: object) -> list[Item]:
+        """Return nothing: the creator has used nothing of his plan yet."""
+        del collection
+        return []
+
     def create_item(self, collection: str, data: Mapping[str, Any]) -> Item:
         """Keep the id alone, for it must be unique."""
         if data["id"] in self._runs:
@@ -40,8 +45,8 @@ class MemoryRecords:
         return FileInfo(file_id, "picture.jpg", "image/jpeg", 1, OWNER_ID, None)
 
     def get_user(self, user_id: str) -> User:
-        """Return an active account."""
-        return User(user_id, "active", False, "pro", None, None)
+        """Return an active account with an unlimited plan; what it uses is counted all the same."""
+        return User(user_id, "active", False, "studio", None, None)
 
 
 class MemoryStore:

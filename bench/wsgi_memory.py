@@ -16,9 +16,11 @@ from api.app import create_app
 from api.services import Services, build_services
 from bench.memory_store import MemoryStore
 from geniequeue import log
+from geniequeue.accounts import Accounts
 from geniequeue.auth import Authenticator
 from geniequeue.config import load_settings
 from geniequeue.jobs.producer import Producer
+from geniequeue.quota import Quota
 from geniequeue.records.protocol import RecordStore
 
 
@@ -28,11 +30,14 @@ def services_without_store() -> Services:
     log.configure(settings.log_level, settings.log_format, process="web")
     services = build_services(settings)
     store = cast("RecordStore", MemoryStore())
+    accounts = Accounts(store.as_service())
+    quota = Quota(services.ledger.client, store.as_service(), accounts)
     return replace(
         services,
         store=store,
-        authenticator=Authenticator(settings.directus_secret, store),
-        producer=Producer(store, services.ledger, settings.ledger_prefix),
+        authenticator=Authenticator(settings.directus_secret, store, accounts),
+        producer=Producer(store, services.ledger, quota, settings.ledger_prefix),
+        quota=quota,
     )
 
 

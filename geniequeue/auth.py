@@ -1,9 +1,11 @@
 """From an Authorization header to a principal.
 
 A Directus access token is checked here, without asking anyone: HS256 alone, issuer, expiry, claims. Whose account it
-names, whether that is active and an administrator's, is read from the records with the service's rights and kept for
-`ACCOUNT_TTL_S`, because Directus itself revokes nothing before a token ends. Session tokens and static tokens, which
-only the store can judge, are put to it.
+names, whether that is active and an administrator's, is looked up in `accounts`, because Directus itself revokes
+nothing before a token ends. Session tokens and static tokens, which only the store can judge, are put to it.
+
+What a token costs says nothing about whose it is: one that no key of ours has signed is refused without a call to the
+records, and every other takes the same calls whether its account is active, suspended or not there.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any
 
 import jwt
 
+from geniequeue.accounts import ACCOUNT_TTL_S, Accounts
 from geniequeue.cache import ExpiringCache
 from geniequeue.errors import RecordForbidden, RequestRefused
 from geniequeue.principal import Principal
@@ -25,7 +28,6 @@ from geniequeue.records.protocol import RecordStore, User
 ALGORITHM = "HS256"
 ISSUER = "directus"
 MAX_TOKEN_CHARS = 8192
-ACCOUNT_TTL_S = 30.0
 CLAIMS_TTL_S = 300.0
 SKEW_S = 5.0
 MAX_CACHED = 4096
@@ -57,18 +59,27 @@ class Authenticator:
 
     Args:
         secret: key of the access tokens.
-        store: where the accounts are.
+        store: is asked about session tokens and static tokens.
+        accounts: of everybody.
         clock: seconds since 1970.
+        elapsed: seconds by which cached answers age; does not follow the clock when that is set.
     """
 
-    def __init__(self, secret: str, store: RecordStore, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        secret: str,
+        store: RecordStore,
+        accounts: Accounts,
+        *,
+        clock: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._secret = secret
         self._store = store
-        self._service = store.as_service()
+        self._accounts = accounts
         self._clock = clock
-        self._claims: ExpiringCache[bytes, Claims] = ExpiringCache(MAX_CACHED, CLAIMS_TTL_S, clock)
-        self._accounts: ExpiringCache[str, User | None] = ExpiringCache(MAX_CACHED, ACCOUNT_TTL_S, clock)
-        self._holders: ExpiringCache[bytes, User | None] = ExpiringCache(MAX_CACHED, ACCOUNT_TTL_S, clock)
+        self._claims: ExpiringCache[bytes, Claims] = ExpiringCache(MAX_CACHED, CLAIMS_TTL_S, elapsed)
+        self._holders: ExpiringCache[bytes, User | None] = ExpiringCache(MAX_CACHED, ACCOUNT_TTL_S, elapsed)
 
     def principal(self, authorization_header: str | None) -> Principal:
         """Return who sends a request with this Authorization header.
@@ -91,7 +102,7 @@ class Authenticator:
         self._check_times(claims)
         if claims.session:
             return self._holders.get(digest, lambda: self._ask_store(token))
-        return self._accounts.get(claims.user_id, lambda: self._read_account(claims.user_id))
+        return self._accounts.get(claims.user_id)
 
     def _check_times(self, claims: Claims) -> None:
         now_s = self._clock()
@@ -102,15 +113,11 @@ class Authenticator:
 
     def _ask_store(self, token: str) -> User | None:
         try:
-            return self._store.as_user(token).me()
+            user = self._store.as_user(token).me()
         except RecordForbidden:
             return None
-
-    def _read_account(self, user_id: str) -> User | None:
-        try:
-            return self._service.get_user(user_id)
-        except RecordForbidden:
-            return None
+        self._accounts.remember(user)
+        return user
 
 
 def _bearer(header: str | None) -> str:

@@ -14,10 +14,14 @@
     ├── CancelledError         somebody asked for the job to stop; not a failure
     ├── RecordsError           what a record store answers
     │   ├── RecordForbidden    no such item, or not yours: the store does not tell which
+    │   │   └── RightMissing       it is the service's own account that may not do it
     │   ├── RecordNotUnique    an item with this id exists
     │   ├── RecordInvalid      the store refused the data
+    │   │   └── RecordTooLarge     a file of this size, or one that takes this long, it does not take
+    │   ├── MalformedSource    it holds something that the quota cannot count with
     │   └── RecordsUnavailable the store did not answer, or not in a way it should; retryable
-    │       └── ServiceTokenRefused it does not accept the service's own token
+    │       ├── ServiceTokenRefused it does not accept the service's own token
+    │       └── SourceSlow         the quota did not wait for the answer any longer
     ├── LedgerUnavailable      Redis cannot be reached or refuses to write
     └── RequestRefused         the producer refuses a request: status, code, message
 
@@ -147,12 +151,20 @@ class RecordForbidden(RecordsError):
     """No such item, or the caller may not see it: a store does not tell which."""
 
 
+class RightMissing(RecordForbidden):
+    """The service's own account may not do what the system needs: an operator must act."""
+
+
 class RecordNotUnique(RecordsError):
     """An item with this primary key exists already."""
 
 
 class RecordInvalid(RecordsError):
     """The store refused the data: unknown field, wrong type."""
+
+
+class RecordTooLarge(RecordInvalid):
+    """The store, or a proxy before it, does not take a file of this size, or one that takes this long."""
 
 
 class RecordsUnavailable(RecordsError):
@@ -167,6 +179,14 @@ class RecordsUnavailable(RecordsError):
 
 class ServiceTokenRefused(RecordsUnavailable):
     """The store does not accept the service's own token: an operator must act, the jobs wait."""
+
+
+class SourceSlow(RecordsUnavailable):
+    """What the quota wanted to know did not come within its budget."""
+
+
+class MalformedSource(RecordsError):
+    """The records hold something that the quota cannot count with."""
 
 
 class LedgerUnavailable(GenieQueueError):

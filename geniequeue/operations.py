@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from marshmallow import Schema
@@ -55,9 +56,13 @@ class Operation:
         Raises:
             marshmallow.ValidationError: messages by parameter name.
         """
-        schema = self.params()
-        loaded: dict[str, Any] = schema.dump(schema.load(given))
+        loaded: dict[str, Any] = self._schema.load(given)
         return loaded
+
+    @cached_property
+    def _schema(self) -> Schema:
+        """One for all: a schema costs more to make than to use, and keeps nothing of what it loads."""
+        return self.params()
 
 
 def _image(

@@ -20,6 +20,7 @@ MAX_SIDE_PX = 16384
 MAX_TEXT_CHARS = 500
 
 _COLOUR = re.compile(r"#(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})\Z")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _ASPECT = re.compile(r"([1-9][0-9]{0,4}):([1-9][0-9]{0,4})\Z")
 
 
@@ -54,6 +55,16 @@ class Text(fields.String):
         return value
 
 
+class UuidText(fields.String):
+    """A UUID in its 36 characters; lower-cased."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if not isinstance(text, str) or not _UUID.match(text):
+            raise ValidationError("expected a UUID")
+        return text.lower()
+
+
 def _shown(value: Any) -> str:
     return repr(value) if len(repr(value)) <= 40 else f"{repr(value)[:40]}…"
 
@@ -82,7 +93,7 @@ def colour(default: str) -> fields.String:
 
 
 class ParamsSchema(Schema):
-    """Base: an unknown member is an error that names it."""
+    """Base: an unknown member is an error that names it. Every field loads plain JSON, for that is what is stored."""
 
     class Meta:
         unknown = RAISE
@@ -149,7 +160,7 @@ class ApplyWatermarkParams(ParamsSchema):
     """`opacity` 0 to 1; above 1 it is read as percent, as the original system's clients send it."""
 
     watermark_text = Text(validate=validate.Length(1, MAX_TEXT_CHARS))
-    watermark_file_id = fields.UUID()
+    watermark_file_id = UuidText(metadata={"format": "uuid"})
     position = fields.String(load_default="br", validate=validate.OneOf(POSITIONS))
     opacity = StrictFloat(load_default=0.7, validate=validate.Range(0, 100))
     margin = StrictInteger(load_default=20, validate=validate.Range(0, 4096))

@@ -1,19 +1,34 @@
-"""Whether this service can do its work now: what `/readyz` answers and `doctor` prints."""
+"""Whether this service can do its work now: what `/readyz` answers.
+
+The checks run at the same time, and none is waited for longer than `WITHIN_S`: whoever watches the service gets an
+answer in time, whatever hangs.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from geniequeue.config import Settings
-from geniequeue.errors import LedgerUnavailable, RecordsError
+from geniequeue.errors import LedgerUnavailable, RecordForbidden, RecordsError, ServiceTokenRefused
 from geniequeue.jobs.ledger import Ledger
 from geniequeue.jobs.workers import Workers
 from geniequeue.operations import QUEUES
 from geniequeue.records.protocol import RecordStore
+
+T = TypeVar("T")
+
+WITHIN_S = 4.0
+
+REDIS_AWAY = "Redis does not answer or refuses to write; start it, check REDIS_URL."
+RECORDS_AWAY = "The record store does not answer; check DIRECTUS_URL or VAR_DIR."
+TOKEN_REFUSED = "Directus answers, but refuses DIRECTUS_TOKEN; set it to the token of the service account."  # noqa: S105
+QUOTA_REJECTED = "Directus refuses the service what the quota needs, so jobs go uncounted; run `geniequeue doctor`."
 
 
 @dataclass(frozen=True)
@@ -39,31 +54,77 @@ class Report:
 
 
 class Readiness:
-    """Checks Redis, records, disk space and workers.
+    """Checks Redis, records, quota, disk space and workers.
 
     Args:
         settings: of the service.
         store: records and files.
         ledger: of the queues.
         workers: their heartbeats.
+        quota_rejected: whether the records refuse the service what the quota needs; None where it counts nothing.
     """
 
-    def __init__(self, settings: Settings, store: RecordStore, ledger: Ledger, workers: Workers) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: RecordStore,
+        ledger: Ledger,
+        workers: Workers,
+        quota_rejected: Callable[[], bool] | None = None,
+    ) -> None:
         self._settings = settings
         self._store = store
         self._ledger = ledger
         self._workers = workers
+        self._quota_rejected = quota_rejected
 
     def check(self) -> Report:
         """Check everything; nothing raises."""
+        until_s = time.monotonic() + WITHIN_S
+        pool = ThreadPoolExecutor(thread_name_prefix="readiness")
+        redis, records = pool.submit(self._redis), pool.submit(self._records)
+        quota, live = pool.submit(self._quota), pool.submit(self._live)
+        pool.shutdown(wait=False)
         checks = {
-            "redis": _holds(self._ledger.ping, "Redis does not answer or refuses to write; start it, check REDIS_URL."),
-            "records": _holds(self._store.ping, "The record store does not answer; check DIRECTUS_URL or VAR_DIR."),
+            "redis": _awaited(redis, until_s, Check(False, REDIS_AWAY)),
+            "records": _awaited(records, until_s, Check(False, RECORDS_AWAY)),
             "disk": self._disk(),
-            **self._queues(),
+            **_awaited(quota, until_s, {}),
+            **_workers(_awaited(live, until_s, {})),
         }
         sandbox_off = "SANDBOX=off: outside files are decoded without a jail; never run this in production."
         return Report(checks, [] if self._settings.sandbox else [sandbox_off])
+
+    def _redis(self) -> Check:
+        try:
+            self._ledger.ping()
+        except LedgerUnavailable:
+            return Check(False, REDIS_AWAY)
+        return Check(True)
+
+    def _records(self) -> Check:
+        try:
+            self._store.ping()
+        except (ServiceTokenRefused, RecordForbidden):
+            return Check(False, TOKEN_REFUSED)
+        except RecordsError:
+            return Check(False, RECORDS_AWAY)
+        return Check(True)
+
+    def _quota(self) -> dict[str, Check]:
+        if self._quota_rejected is None:
+            return {}
+        try:
+            rejected = self._quota_rejected()
+        except LedgerUnavailable:
+            return {}
+        return {"quota": Check(not rejected, QUOTA_REJECTED if rejected else None)}
+
+    def _live(self) -> Mapping[str, Sequence[str]]:
+        try:
+            return self._workers.live()
+        except LedgerUnavailable:
+            return {}
 
     def _disk(self) -> Check:
         needed = self._settings.min_free_bytes
@@ -74,12 +135,9 @@ class Readiness:
         message = f"Expected {needed} free bytes on disk, got {free}; delete something or lower MIN_FREE_MB."
         return Check(False, message, facts)
 
-    def _queues(self) -> dict[str, Check]:
-        try:
-            live = self._workers.live()
-        except LedgerUnavailable:
-            live = {}
-        return {f"worker:{queue}": _worker(queue, len(live.get(queue, []))) for queue in QUEUES}
+
+def _workers(live: Mapping[str, Sequence[str]]) -> dict[str, Check]:
+    return {f"worker:{queue}": _worker(queue, len(live.get(queue, []))) for queue in QUEUES}
 
 
 def _worker(queue: str, alive: int) -> Check:
@@ -87,12 +145,12 @@ def _worker(queue: str, alive: int) -> Check:
     return Check(alive > 0, message, {"alive": alive})
 
 
-def _holds(probe: Callable[[], None], message: str) -> Check:
+def _awaited(answer: Future[T], until_s: float, otherwise: T) -> T:
+    """Return an answer, or `otherwise` where it has not come by `until_s`; its thread ends by itself."""
     try:
-        probe()
-    except (LedgerUnavailable, RecordsError):
-        return Check(False, message)
-    return Check(True)
+        return answer.result(max(0.0, until_s - time.monotonic()))
+    except TimeoutError:
+        return otherwise
 
 
 def _free_bytes(path: Path) -> int:

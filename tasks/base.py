@@ -3,7 +3,8 @@
     find the run → take the lease → say that it is processing → perform → end it
 
 Every step may be the last one that a crash lets happen, so each can be done again. What `perform` is depends on the
-queue; how an attempt ends is decided by `outcome.decide` and written by `finish` alone.
+queue; how an attempt ends is decided by `outcome.decide` and written by `finish` alone. Work that is done is kept while
+nobody can take it (`patience`).
 """
 
 from __future__ import annotations
@@ -11,9 +12,6 @@ from __future__ import annotations
 import os
 import time
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TypeVar
 
 from celery import Task
 
@@ -24,45 +22,27 @@ from geniequeue.errors import (
     InputError,
     LedgerUnavailable,
     RecordForbidden,
+    RecordsError,
     RecordsUnavailable,
+    RightMissing,
+    ServiceTokenRefused,
 )
-from geniequeue.jobs.finish import finish, now_iso
+from geniequeue.jobs.finish import Ended, now_iso
 from geniequeue.jobs.job import Lease, Run
-from geniequeue.jobs.outcome import Completed, Final, Outcome, Retry, decide
+from geniequeue.jobs.outcome import Cancelled, Completed, Final, Outcome, Retry, snooze
 from geniequeue.jobs.request import run_from_row
 from geniequeue.log import bind, get_logger
 from geniequeue.operations import OPERATIONS
+from geniequeue.records.protocol import Records
+from tasks.attempt import Attempt, lease_s
 from tasks.progress import Progress
 from tasks.services import Services, services_for
-
-LEASE_MARGIN_S = 120.0
-"""How much longer than the operation's limit a lease stands: downloads, uploads and the record store take time too."""
+from tasks.worker import stopping
 
 UNKNOWN_OPERATION_DELAY_S = 30.0
 STORE_AWAY_DELAY_S = 5.0
-PATIENCE_S = (0.5, 1, 2, 4, 8, 16)
-
-T = TypeVar("T")
 
 log = get_logger(__name__)
-
-
-@dataclass
-class Attempt:
-    """One attempt of a run.
-
-    Attributes:
-        lease: the right to write; attempt number and tries.
-        progress: writes progress and learns of a cancel.
-        peak_memory_bytes: of the sandboxed work, once it ran.
-    """
-
-    run: Run
-    lease: Lease
-    services: Services
-    progress: Progress
-    started: float = field(default_factory=time.monotonic)
-    peak_memory_bytes: int | None = None
 
 
 class JobTask(Task):  # type: ignore[misc]  # celery is untyped
@@ -90,8 +70,10 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
         with bind(request_id=request_id, bull_job_id=bull_job_id):
             try:
                 attempt = self._begin(run_id, bull_job_id)
-            except (LedgerUnavailable, RecordsUnavailable) as error:
-                log.warning("store away, message put back", error=str(error))
+            except (LedgerUnavailable, RecordsUnavailable, RightMissing) as error:
+                refused = isinstance(error, ServiceTokenRefused | RightMissing)
+                tell = log.error if refused else log.warning
+                tell("store away, message put back", error=str(error), refused=refused)
                 raise self.retry(countdown=STORE_AWAY_DELAY_S) from error
             if attempt is not None:
                 spec = attempt.run.spec
@@ -114,20 +96,18 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
         services = self._services()
         try:
             return run_from_row(services.records.get_item("media_job_runs", run_id))
-        except RecordForbidden:
+        except RecordForbidden as error:
             run = services.ledger.run_without_item(run_id, bull_job_id)
+            if run is None and _is_there(services.records, "media_job_runs", run_id):
+                raise _hidden(error) from None
         if run is None:
             log.warning("message dropped", why="no such run", run_id=run_id)
         return run
 
     def _lease(self, run: Run) -> Attempt | None:
         services = self._services()
-        operation = OPERATIONS[run.spec.operation]
-        lease = services.ledger.lease(
-            run,
-            worker=self.request.hostname or "worker",
-            lease_s=operation.time_limit_s + LEASE_MARGIN_S,
-        )
+        worker = self.request.hostname or "worker"
+        lease = services.ledger.lease(run, worker=worker, lease_s=lease_s(OPERATIONS[run.spec.operation]))
         if isinstance(lease, Lease):
             return Attempt(run, lease, services, Progress(services, run, lease.attempt))
         if lease == "paused":
@@ -143,19 +123,17 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
 
     def _outcome(self, attempt: Attempt) -> Outcome:
         try:
+            standing = attempt.standing_end()
+            if standing is not None:
+                return standing
             self._say_processing(attempt)
             return self.perform(attempt)
         except GenieQueueError as error:
             attempt.peak_memory_bytes = getattr(error, "peak_memory_bytes", None)
-            return self._decide(attempt, error)
+            return attempt.decide(error)
         except Exception as error:
             log.exception("attempt broke")
-            return self._decide(attempt, error)
-
-    def _decide(self, attempt: Attempt, error: Exception) -> Outcome:
-        outcome = decide(error, tries=attempt.lease.tries, max_tries=OPERATIONS[attempt.run.spec.operation].max_tries)
-        log.info("attempt did not complete", outcome=type(outcome).__name__, error=str(error))
-        return outcome
+            return attempt.decide(error)
 
     def _say_processing(self, attempt: Attempt) -> None:
         if attempt.run.ledger_only:
@@ -163,51 +141,79 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
         if attempt.progress.should_stop():
             raise CancelledError
         log.info("attempt started", tries=attempt.lease.tries)
-        fields = {"status": "processing", "started_at": now_iso(), "progress": 0}
+        records, job_id = attempt.services.records, attempt.run.spec.job_id
         try:
-            attempt.services.records.update_item("media_jobs", attempt.run.spec.job_id, fields)
-        except RecordForbidden:
+            records.update_item("media_jobs", job_id, {"status": "processing", "started_at": now_iso(), "progress": 0})
+        except RecordForbidden as error:
+            if _is_there(records, "media_jobs", job_id):
+                raise _hidden(error) from None
             raise _missing_item() from None
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
-        ran_s = round(time.monotonic() - attempt.started, 3)
         if isinstance(outcome, Retry):
+            self._discard(attempt, keep=frozenset())
             self._put_off(attempt, outcome)
             return
-        if not patiently(attempt.progress.still_mine):
+        try:
+            self._tell(attempt, outcome)
+        except (LedgerUnavailable, RecordsError) as error:
+            # nothing is discarded: the records may name the outputs already
+            log.error("the end of the job could not be told, it is put off", error=str(error))
+            self._put_off(attempt, snooze(error))
+
+    def _tell(self, attempt: Attempt, outcome: Final) -> None:
+        """Write the end of the job everywhere, unless a newer attempt has it."""
+        ran_s = round(time.monotonic() - attempt.started, 3)
+        if not attempt.patiently(attempt.progress.still_mine, cancellable=False):
             log.warning("attempt is stale, its result is dropped", ran_s=ran_s)
-            self.discard(attempt, keep=frozenset())
+            self._discard(attempt, keep=frozenset())
             return
-        ended = patiently(
-            lambda: finish(
-                attempt.services.records,
-                attempt.services.ledger,
-                attempt.run,
-                attempt.lease.attempt,
-                outcome,
-                peak_memory_bytes=attempt.peak_memory_bytes,
-            )
-        )
+        ended = _ended(attempt, outcome)
         log.info("attempt ended", ran_s=ran_s, won=ended.won)
-        if not ended.won:
-            self.discard(attempt, keep=file_ids_of(ended.outcome))
+        if not ended.won or ended.outcome != outcome or not isinstance(outcome, Completed):
+            self._discard(attempt, keep=file_ids_of(ended.outcome))
+
+    def _discard(self, attempt: Attempt, *, keep: frozenset[str]) -> None:
+        """Remove what the attempt stored in vain, where that is possible now."""
+        if not attempt.announced or stopping():
+            return
+        try:
+            self.discard(attempt, keep=keep)
+        except RecordsError as error:
+            log.warning("files that nobody needs were left", error=str(error))
 
     def _put_off(self, attempt: Attempt, outcome: Retry) -> None:
         """Show the job as delayed, then let Celery send it again when it is due."""
-        put_off = patiently(
-            lambda: attempt.services.ledger.delay(
-                attempt.run, attempt.lease.attempt, after_s=outcome.after_s, reason=outcome.cause.message
-            )
-        )
-        if not put_off:
-            log.warning("attempt is stale, it is not tried again")
-            return
-        log.info("attempt put off", after_s=round(outcome.after_s, 1), cause=outcome.cause.code)
-        raise self.retry(countdown=outcome.after_s)
+        if attempt.put_off(outcome):
+            log.info("attempt put off", after_s=round(outcome.after_s, 1), cause=outcome.cause.code)
+            raise self.retry(countdown=outcome.after_s)
 
     def _services(self) -> Services:
         settings: Settings = self.app.conf.geniequeue
         return services_for(settings, os.getpid())
+
+
+def _ended(attempt: Attempt, outcome: Final) -> Ended:
+    """End the job; whoever cancels it while nobody can take its result gets it cancelled."""
+    try:
+        return attempt.end(outcome)
+    except CancelledError:
+        log.info("cancelled while its end could not be told")
+        return attempt.end(Cancelled(), cancellable=False)
+
+
+def _is_there(records: Records, collection: str, item_id: str) -> bool:
+    """Tell whether an item exists that a store says may not be seen or changed, or may not exist.
+
+    Raises:
+        RightMissing: the service may not even look for it.
+    """
+    return records.count_items(collection, {"id": item_id}) > 0
+
+
+def _hidden(error: RecordForbidden) -> RightMissing:
+    message = f"expected the service account to {error.action} an item of {error.collection}, got a refusal"
+    return RightMissing(message, collection=error.collection, action=error.action)
 
 
 def _missing_item() -> InputError:
@@ -219,14 +225,3 @@ def file_ids_of(outcome: Final) -> frozenset[str]:
     """Return the files that an outcome names."""
     outputs = outcome.result.get("outputs", ()) if isinstance(outcome, Completed) else ()
     return frozenset(output["file_id"] for output in outputs)
-
-
-def patiently(call: Callable[[], T]) -> T:
-    """Call again for half a minute while Redis or the record store is away; the last error is raised."""
-    for pause_s in PATIENCE_S:
-        try:
-            return call()
-        except (LedgerUnavailable, RecordsUnavailable) as error:
-            log.warning("waiting for the store", error=str(error), pause_s=pause_s)
-            time.sleep(pause_s)
-    return call()

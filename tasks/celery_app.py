@@ -12,6 +12,7 @@ from geniequeue.config import Settings, load_settings
 from geniequeue.errors import SettingsError
 from geniequeue.jobs.broker import make_app
 from tasks import worker
+from tasks.housekeeping import Housekeeping
 
 INCLUDE = ("tasks.media", "tasks.schedule")
 
@@ -26,6 +27,7 @@ def build(settings: Settings) -> Celery:
     }
     app.conf.geniequeue = settings
     worker.install(app)
+    app.steps["worker"].add(Housekeeping)
     return app
 
 

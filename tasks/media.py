@@ -17,6 +17,7 @@ from geniequeue.errors import (
     RecordForbidden,
     RecordInvalid,
     RecordNotUnique,
+    RightMissing,
     UpstreamError,
 )
 from geniequeue.jobs.broker import TASK_NAMES
@@ -27,7 +28,8 @@ from geniequeue.operations import MEDIA_QUEUE, OPERATIONS
 from geniequeue.records.protocol import Records
 from geniequeue.sandbox.inside import Limits, Output
 from geniequeue.sandbox.result import SandboxResult
-from tasks.base import Attempt, JobTask
+from tasks.attempt import Attempt
+from tasks.base import JobTask
 from tasks.celery_app import app
 from tasks.worker import JOB_FOLDER_PREFIX, empty_folder, media_sandbox
 
@@ -90,8 +92,11 @@ def fetch_inputs(attempt: Attempt, folder: Path) -> dict[str, Path]:
         if attempt.progress.should_stop():
             raise CancelledError
         path = folder / "in" / str(number)
+        size_bytes = attempt.run.spec.input_bytes.get(role)
         try:
-            attempt.services.records.download(file_id, path, max_bytes=max_bytes)
+            attempt.services.records.download(file_id, path, max_bytes=max_bytes, size_bytes=size_bytes)
+        except RightMissing:
+            raise
         except RecordForbidden:
             raise InputError(f"The input file {file_id} is not there any more.", reason="missing_file") from None
         except RecordInvalid:
@@ -133,6 +138,7 @@ def store_output(attempt: Attempt, number: int, path: Path, output: Output) -> d
     records, spec = attempt.services.records, attempt.run.spec
     secret = attempt.services.settings.directus_secret
     file_id = output_id_of(secret, spec.job_id, attempt.lease.attempt, number)
+    size_bytes = path.stat().st_size
     row = {
         "file_id": file_id,
         "role": output.role,
@@ -140,20 +146,40 @@ def store_output(attempt: Attempt, number: int, path: Path, output: Output) -> d
         "width_px": output.width_px,
         "height_px": output.height_px,
         "duration_s": output.duration_s,
-        "size_bytes": path.stat().st_size,
+        "size_bytes": size_bytes,
         "sha256": sha256_of(path),
     }
-    announce(records, {"id": file_id, "job_id": spec.job_id, "attempt": attempt.lease.attempt, **row})
-    with suppress(RecordNotUnique):  # a file is complete or absent, and announced with this hash
-        records.upload(
-            path,
-            file_id=file_id,
-            filename=f"{spec.operation}-{spec.job_id}{path.suffix}",
-            mime=output.mime,
-            folder=spec.folder_id,
-            owner_id=spec.owner_id,
+    announced = {"id": file_id, "job_id": spec.job_id, "attempt": attempt.lease.attempt, **row}
+    attempt.announced = True
+    attempt.patiently(lambda: announce(records, announced))
+    try:
+        attempt.patiently(
+            lambda: records.upload(
+                path,
+                file_id=file_id,
+                filename=f"{spec.operation}-{spec.job_id}{path.suffix}",
+                mime=output.mime,
+                folder=spec.folder_id,
+                owner_id=spec.owner_id,
+            )
         )
+    except RecordNotUnique:
+        attempt.patiently(lambda: check_standing(records, file_id, size_bytes))
     return {**row, "path": records.location(file_id)}
+
+
+def check_standing(records: Records, file_id: str, size_bytes: int) -> None:
+    """Check that the file which has an output's id is that output: announced with its hash, and whole.
+
+    Raises:
+        UpstreamError: it is not; the next attempt has ids of its own.
+    """
+    try:
+        whole = records.get_file(file_id).filesize == size_bytes
+    except RecordForbidden:
+        whole = False
+    if not whole:
+        raise _output_taken()
 
 
 def announce(records: Records, row: dict[str, Any]) -> None:
@@ -167,8 +193,12 @@ def announce(records: Records, row: dict[str, Any]) -> None:
     except RecordNotUnique:
         standing = records.get_item("media_job_outputs", row["id"])
         if standing["sha256"] != row["sha256"]:
-            message = "The output of an earlier try stands in the way; it is tried again under another name."
-            raise UpstreamError(message, reason="output_taken") from None
+            raise _output_taken() from None
+
+
+def _output_taken() -> UpstreamError:
+    message = "The output of an earlier try stands in the way; it is tried again under another name."
+    return UpstreamError(message, reason="output_taken")
 
 
 def sha256_of(path: Path) -> str:

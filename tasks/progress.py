@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from geniequeue.errors import LedgerUnavailable, RecordsUnavailable
+from geniequeue.errors import LedgerUnavailable, RecordsError
 from geniequeue.jobs.job import Run
 from geniequeue.log import get_logger
 from tasks.services import Services
@@ -45,7 +45,7 @@ class Progress:
                 self._services.records.update_item(
                     "media_jobs", self._run.spec.job_id, {"progress": int(self._percent)}
                 )
-        except (LedgerUnavailable, RecordsUnavailable) as error:
+        except (LedgerUnavailable, RecordsError) as error:
             log.warning("progress not written", error=str(error))
 
     def should_stop(self) -> bool:

@@ -5,27 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from geniequeue.accounts import Accounts
 from geniequeue.config import Settings
 from geniequeue.jobs.ledger import Ledger, connect
+from geniequeue.quota import Quota
 from geniequeue.records import open_store
 from geniequeue.records.protocol import Records
 
 
 @dataclass(frozen=True)
 class Services:
-    """Settings, records with the service's rights, ledger."""
+    """Settings, records with the service's rights, ledger, quota."""
 
     settings: Settings
     records: Records
     ledger: Ledger
+    quota: Quota
 
 
 @cache
 def services_for(settings: Settings, pid: int) -> Services:
     """Return the services of this process; the pid keeps a forked child from using its parent's connections."""
     del pid
+    records, client = open_store(settings).as_service(), connect(settings.redis_url)
     return Services(
         settings=settings,
-        records=open_store(settings).as_service(),
-        ledger=Ledger(connect(settings.redis_url), settings.ledger_prefix),
+        records=records,
+        ledger=Ledger(client, settings.ledger_prefix),
+        quota=Quota(client, records, Accounts(records)),
     )

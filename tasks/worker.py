@@ -7,6 +7,7 @@ import shutil
 import sys
 import threading
 from functools import cache
+from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,19 @@ from geniequeue.sandbox import jail
 JOB_FOLDER_PREFIX = "job-"
 
 log = get_logger(__name__)
+
+# shared with the pool children, who are not told in another way that their worker is to end
+_stopping = RawValue("b", 0)
+
+
+def stopping() -> bool:
+    """Tell whether this worker was asked to end."""
+    return bool(_stopping.value)
+
+
+@signals.worker_shutting_down.connect
+def _note_stop(**_: Any) -> None:
+    _stopping.value = 1
 
 
 class Heartbeats(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is untyped

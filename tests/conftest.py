@@ -16,7 +16,7 @@ from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.records.embedded import EmbeddedStore
 from geniequeue.records.protocol import User
 from tests.accounts import SECRET
-from tests.directus_fixture import directus_installed, directus_place, directus_server  # noqa: F401 - fixtures
+from tests.directus_fixture import directus_installed, directus_place, directus_server, mailbox  # noqa: F401 - fixtures
 from tests.redis_server import running_redis
 
 

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -132,14 +133,27 @@ def _open(server: RealDirectus) -> DirectusPlace:
 
 
 @pytest.fixture(scope="session")
-def directus_server() -> Iterator[RealDirectus]:
+def mailbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder where each mail that Directus sends becomes a file."""
+    folder = tmp_path_factory.mktemp("mail")
+    (folder / "sent").mkdir()
+    # a mail counts when it is there whole
+    deliver = f'#!/bin/sh\nmail=$(mktemp {folder}/XXXXXX) && cat > "$mail" && mv "$mail" {folder}/sent/\n'
+    (folder / "sendmail").write_text(deliver)
+    (folder / "sendmail").chmod(0o755)
+    return folder / "sent"
+
+
+@pytest.fixture(scope="session")
+def directus_server(mailbox: Path) -> Iterator[RealDirectus]:
     """A real Directus of this run alone; without one the tests are skipped, but never in CI."""
     if missing := what_is_missing():
         reason = f"NOT TESTED on a real Directus: {' and '.join(missing)} missing; run make setup-tests"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    with running_directus(secret=SECRET) as server:
+    mail = {"EMAIL_TRANSPORT": "sendmail", "EMAIL_SENDMAIL_PATH": str(mailbox.parent / "sendmail")}
+    with running_directus(secret=SECRET, settings=mail) as server:
         yield server
 
 

@@ -27,6 +27,7 @@ class Fault:
         answer: sent in place of the server's, which sees nothing.
         drip_s: pause before each byte of `answer`.
         delay_s: how long the server's answer is held back.
+        then_away: whether the server cannot be reached from then on, until `come_back`.
     """
 
     on: str = ""
@@ -35,6 +36,7 @@ class Fault:
     answer: bytes | None = None
     drip_s: float = 0.0
     delay_s: float = 0.0
+    then_away: bool = False
 
 
 NONE = Fault()
@@ -46,13 +48,19 @@ class FaultProxy:
 
     Attributes:
         faults: still to come, in this order; one waits for its request.
+        lasting: happen to every request that they are for, until they are taken out.
         requests: method and path of each request so far.
+        times: when each of them came, in monotonic seconds.
     """
 
     target: tuple[str, int]
     listener: socket.socket
     faults: deque[Fault] = field(default_factory=deque)
+    lasting: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    _away: threading.Event = field(default_factory=threading.Event)
+    _open: set[socket.socket] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -63,19 +71,56 @@ class FaultProxy:
         """Do wrong on the next requests."""
         self.faults.extend(faults)
 
+    def behave(self) -> None:
+        """Do no wrong any more, and forget the requests so far."""
+        self.faults.clear()
+        self.lasting.clear()
+        self.requests.clear()
+        self.times.clear()
+        self.come_back()
+
+    def go_away(self) -> None:
+        """End every connection, and each new one at once."""
+        self._away.set()
+        for each in list(self._open):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def come_back(self) -> None:
+        """Serve new connections again."""
+        self._away.clear()
+
+    def seen(self, on: str) -> bool:
+        """Tell whether a request that begins like this has come."""
+        return any(request.startswith(on) for request in self.requests)
+
     def serve(self) -> None:
         """Accept connections until the listener is closed."""
         with suppress(OSError):
             while True:
                 client, _ = self.listener.accept()
-                threading.Thread(target=_Connection(self, client).run, daemon=True).start()
+                if self._away.is_set():
+                    client.close()
+                else:
+                    threading.Thread(target=_Connection(self, client).run, daemon=True).start()
+
+    @contextmanager
+    def keeping(self, *ends: socket.socket) -> Iterator[None]:
+        """Remember the two ends of a connection while it lasts."""
+        self._open.update(ends)
+        try:
+            yield
+        finally:
+            self._open.difference_update(ends)
 
     def fault_for(self, request: bytes) -> Fault:
         """Note a request and return what is to go wrong with it."""
-        self.requests.append(request.split(b" HTTP/", 1)[0].decode())
-        if self.faults and self.requests[-1].startswith(self.faults[0].on):
+        line = request.split(b" HTTP/", 1)[0].decode()
+        self.requests.append(line)
+        self.times.append(time.monotonic())
+        if self.faults and line.startswith(self.faults[0].on):
             return self.faults.popleft()
-        return NONE
+        return next((fault for fault in self.lasting if line.startswith(fault.on)), NONE)
 
 
 class _Connection:
@@ -88,9 +133,18 @@ class _Connection:
         self._passed_bytes = 0
 
     def run(self) -> None:
-        with self._client, suppress(OSError), socket.create_connection(self._proxy.target) as server:
+        with (
+            self._client,
+            suppress(OSError),
+            socket.create_connection(self._proxy.target) as server,
+            self._proxy.keeping(self._client, server),
+        ):
             threading.Thread(target=self._answers, args=(server,), daemon=True).start()
-            self._requests(server)
+            try:
+                self._requests(server)
+            finally:
+                if self._fault.then_away:
+                    self._proxy.go_away()
             for each in (self._client, server):
                 with suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
@@ -99,14 +153,15 @@ class _Connection:
         while chunk := self._client.recv(CHUNK_BYTES):
             if _REQUEST_LINE.match(chunk):
                 self._fault, self._passed_bytes = self._proxy.fault_for(chunk), 0
-            if self._fault.answer is not None:
-                self._answer(self._fault.answer)
-                return
-            limit = self._fault.cut_request_after
+            fault = self._fault
+            if fault.answer is not None:
+                self._answer(fault.answer)
+                break
+            limit = fault.cut_request_after
             server.sendall(chunk if limit is None else chunk[: limit - self._passed_bytes])
             self._passed_bytes += len(chunk)
             if limit is not None and self._passed_bytes >= limit:
-                return
+                break
 
     def _answers(self, server: socket.socket) -> None:
         left: dict[int, int] = {}

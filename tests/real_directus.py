@@ -249,7 +249,11 @@ def main() -> None:
     with running_directus(keep=keep, port=port) as server:
         path = keep / "directus.env"
         path.touch(mode=0o600)
-        lines = {"DIRECTUS_URL": server.url, "DIRECTUS_TOKEN": server.admin_token, "DIRECTUS_SECRET": server.secret}
+        lines = {
+            "DIRECTUS_URL": server.url,
+            "DIRECTUS_ADMIN_TOKEN": server.admin_token,
+            "DIRECTUS_SECRET": server.secret,
+        }
         path.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
         sys.stdout.write(json.dumps({"DIRECTUS_URL": server.url, "environment": str(path)}, indent=1) + "\n")
         sys.stdout.flush()

@@ -126,7 +126,7 @@ class Service:
     def token(self, user: str = "creator", *, admin: bool = False, ttl_s: float = 3600) -> str:
         """Return a token of an account, which is made where missing."""
         store = self.store
-        return store.mint_token(store.ensure_user(user, "pro", admin), ttl_s)
+        return store.mint_token(store.ensure_user(user, "studio", admin), ttl_s)
 
     def request(self, method: str, path: str, token: str | None = None, **kwargs: Any) -> Answer:
         """Send a request to the API."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import redis
 import requests
 
+from geniequeue.cli.checks_directus import clock_finding, directus_findings
 from geniequeue.cli.embedded import REDIS_FOLDER
 from geniequeue.cli.finding import Finding
 from geniequeue.cli.ports import LOOPBACK
@@ -26,7 +28,10 @@ def service_findings(settings: Settings) -> Iterator[Finding]:
     """Look at the service."""
     client = connect(settings.redis_url)
     yield from _redis(client, settings)
-    yield _records(settings)
+    if settings.directus_url is None:
+        yield _embedded_records(settings)
+    else:
+        yield from directus_findings(settings, settings.directus_url)
     yield from _workers(client)
     yield _http("API", f"{settings.api_url}/healthz")
     yield _http("Flower", f"http://{LOOPBACK}:{settings.flower_port}/healthcheck")
@@ -48,6 +53,7 @@ def _redis(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
         yield Finding("Redis disk", "ok", "append-only file on")
     else:
         yield Finding("Redis disk", "warning", "no append-only file", "set appendonly yes, appendfsync everysec")
+    yield _redis_clock(client)
 
 
 def _version(version: str, settings: Settings) -> Finding:
@@ -59,12 +65,19 @@ def _version(version: str, settings: Settings) -> Finding:
     return Finding("Redis", "ok", version)
 
 
-def _records(settings: Settings) -> Finding:
+def _redis_clock(client: redis.Redis) -> Finding:
+    began_s = time.time()
+    seconds, microseconds = client.time()
+    told_s = seconds + microseconds / 1e6
+    return clock_finding("Redis", told_s - time.time(), told_s - began_s)
+
+
+def _embedded_records(settings: Settings) -> Finding:
     try:
         open_store(settings).ping()
     except (RecordsError, SettingsError) as error:
-        return Finding("records", "problem", str(error), "check VAR_DIR, or DIRECTUS_URL")
-    return Finding("records", "ok", "embedded, they answer" if settings.embedded_store else "Directus answers")
+        return Finding("records", "problem", str(error), "check VAR_DIR")
+    return Finding("records", "ok", "embedded, they answer")
 
 
 def _workers(client: redis.Redis) -> Iterator[Finding]:

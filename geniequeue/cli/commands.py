@@ -9,6 +9,7 @@ import click
 from dotenv import load_dotenv
 
 from geniequeue.cli import up as processes
+from geniequeue.cli.directus_setup import directus_setup
 from geniequeue.cli.doctor import doctor
 from geniequeue.cli.exits import WrongUsage
 from geniequeue.cli.inspect import cancel, jobs, retry, stats, status
@@ -25,6 +26,7 @@ def main() -> None:
 
     Exit codes: 0 done, 1 the job failed, 2 wrong usage, 3 the service cannot be reached. Settings come from the
     environment and from .env in the current folder; ENV_FILE names another file, an empty ENV_FILE none.
+    Where DIRECTUS_URL is set, jobs are sent and looked at with the Directus token in GENIEQUEUE_TOKEN.
     """
     load_env_file()
 
@@ -40,6 +42,7 @@ def load_env_file() -> None:
 
 for command in (
     *(processes.up, processes.redis),
-    *(token, submit, status, jobs, stats, retry, cancel, doctor),
+    *(token, submit, status, jobs, stats, retry, cancel),
+    *(doctor, directus_setup),
 ):
     main.add_command(command)

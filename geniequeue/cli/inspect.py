@@ -1,4 +1,7 @@
-"""`geniequeue status`, `jobs`, `stats`, `retry`, `cancel`: look at jobs and steer them, as the operator."""
+"""`geniequeue status`, `jobs`, `stats`, `retry`, `cancel`: look at jobs and steer them, as the operator.
+
+With Directus they act for the account whose token GENIEQUEUE_TOKEN holds.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def status(job: object, json_: bool) -> None:
 @click.option("--state", type=click.Choice(get_args(State)), help="Only jobs in this state.")
 @as_json
 def jobs(state: str | None, json_: bool) -> None:
-    """List the newest jobs of all users."""
+    """List the newest jobs: of all users, or with Directus those that your account may see."""
     with explained():
         found = open_session().api.jobs(state)
     _print(found) if json_ else show.jobs(found)

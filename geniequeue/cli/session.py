@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from geniequeue.cli.api_client import ApiClient
@@ -11,32 +12,29 @@ from geniequeue.cli.exits import Unreachable, WrongUsage
 from geniequeue.config import EMBEDDED_FILE, Settings, load_settings
 from geniequeue.records import open_store
 from geniequeue.records.embedded import EmbeddedStore
-from geniequeue.records.protocol import Records
+from geniequeue.records.protocol import Records, RecordStore
 
 OPERATOR = "operator"
 """Account that looks at everybody's jobs: whoever can read `VAR_DIR` is an administrator."""
 
 CREATOR = "creator"
+USER_TOKEN = "GENIEQUEUE_TOKEN"  # noqa: S105 - its name
+"""Variable with the token of the Directus account that commands act for."""
 
 
 class Session:
-    """A user of the embedded store.
+    """What one user sees and does.
 
     Args:
         settings: of the service.
-        user: name of the account; made where missing.
-        admin: whether it is an administrator's; None leaves it.
-        tier: subscription tier to give it; None leaves it.
+        store: records and files.
+        mint: returns a token of the user that holds for the seconds given.
     """
 
-    def __init__(self, settings: Settings, user: str, *, admin: bool | None = None, tier: str | None = None) -> None:
+    def __init__(self, settings: Settings, store: RecordStore, mint: Callable[[float], str]) -> None:
         self.settings = settings
-        if not user.strip():
-            raise WrongUsage("--user: expected the name of an account, got nothing")
-        store = open_embedded(settings)
         self._store = store
-        self._account = store.ensure_user(user, tier, admin)
-        self.api = ApiClient(settings.api_url, lambda life_s: store.mint_token(self._account, life_s))
+        self.api = ApiClient(settings.api_url, mint)
 
     @property
     def records(self) -> Records:
@@ -44,9 +42,45 @@ class Session:
         return self._store.as_user(self.api.token())
 
 
-def open_session(user: str = OPERATOR) -> Session:
-    """Open a session with the settings of the environment."""
-    return Session(read_settings(), user, admin=True if user == OPERATOR else None)
+def open_session(user: str | None = None, *, default: str = OPERATOR) -> Session:
+    """Open a session with the settings of the environment.
+
+    Args:
+        user: name of an account of the embedded store, where one was asked for.
+        default: whose account it is where none was.
+    """
+    settings = read_settings()
+    if not settings.embedded_store:
+        return _directus_session(settings, user)
+    name = default if user is None else user
+    return embedded_session(settings, name, admin=True if name == OPERATOR else None)
+
+
+def embedded_session(settings: Settings, user: str, *, admin: bool | None = None, tier: str | None = None) -> Session:
+    """Open a session of an account of the embedded store, made where missing.
+
+    Args:
+        admin: whether it is an administrator's; None leaves it.
+        tier: subscription tier to give it; None leaves it.
+    """
+    if not user.strip():
+        raise WrongUsage("--user: expected the name of an account, got nothing")
+    store = open_embedded(settings)
+    account = store.ensure_user(user, tier, admin)
+    return Session(settings, store, lambda life_s: store.mint_token(account, life_s))
+
+
+def _directus_session(settings: Settings, user: str | None) -> Session:
+    """Open a session of whoever holds the token in the environment."""
+    if user is not None:
+        raise WrongUsage(f"--user: expected none with DIRECTUS_URL, got {user}; {USER_TOKEN} says whose account it is")
+    token = os.environ.get(USER_TOKEN, "").strip()
+    if not token:
+        raise WrongUsage(
+            f"{USER_TOKEN}: not set; with DIRECTUS_URL, set it to a token of your account in Directus "
+            "(an administrator's sees the jobs of all)"
+        )
+    return Session(settings, open_store(settings), lambda _: token)
 
 
 def read_settings() -> Settings:
@@ -72,8 +106,8 @@ def open_embedded(settings: Settings) -> EmbeddedStore:
     """
     if not settings.embedded_store:
         raise WrongUsage(
-            "this command works with the embedded record store only, and DIRECTUS_URL is set; "
-            "sign in to Directus and use the HTTP API instead"
+            "this command makes tokens of the embedded record store, and DIRECTUS_URL is set: take one of Directus, "
+            f"by POST /auth/login or from an account's page there; {USER_TOKEN} hands it to the other commands"
         )
     store = open_store(settings)
     assert isinstance(store, EmbeddedStore)  # noqa: S101 - no DIRECTUS_URL

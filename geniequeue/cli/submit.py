@@ -58,7 +58,9 @@ class Plan:
 @click.option("--wait", is_flag=True, help="Wait until the job ended.")
 @click.option("--output", metavar="PATH", help="Copy the first output there: a file, or a folder; waits.")
 @click.option("--json", "as_json", is_flag=True, help="Print each job as a JSON object on a line of its own.")
-@click.option("--user", default=CREATOR, show_default=True, help="Account that owns the job; made where missing.")
+@click.option(
+    "--user", help=f"Account of the embedded store that owns the job, made where missing; default: {CREATOR}."
+)
 def submit(
     *,
     operation: str,
@@ -70,7 +72,7 @@ def submit(
     wait: bool,
     output: str | None,
     as_json: bool,
-    user: str,
+    user: str | None,
 ) -> None:
     """Send files through an operation; each FILE becomes one job.
 
@@ -82,7 +84,7 @@ def submit(
     plan = Plan(wait or output is not None, Path(output) if output else None, folder, as_json)
     with explained():
         params = read_params(whole, single)
-        session = open_session(user)
+        session = open_session(user, default=CREATOR)
         params = upload_file_params(params, OPERATIONS[operation].file_params, lambda path: upload(session, path))
         check_params(operation, params)
         submitted = [create_item(session, operation, path, params, priority) for path in files]

@@ -15,12 +15,14 @@ import click
 import requests
 
 import geniequeue
+from geniequeue.cli.directus_setup import ADMIN_TOKEN
 from geniequeue.cli.embedded import needs_redis, prepare_redis, prepare_values, redis_server
 from geniequeue.cli.exits import WrongUsage, explained
 from geniequeue.cli.lock import lock_instance
 from geniequeue.cli.output import as_json, for_reading
 from geniequeue.cli.ports import LOOPBACK, is_free
 from geniequeue.cli.procfile import programs_of, read_procfile, supervisor_conf
+from geniequeue.cli.session import USER_TOKEN
 from geniequeue.cli.supervise import Supervisor
 from geniequeue.config import EMBEDDED_FILE, Settings, load_settings
 from geniequeue.errors import SettingsError
@@ -78,9 +80,12 @@ def redis() -> None:
 
 
 def child_environ(environ: Mapping[str, str], settings: Settings, terminal: bool) -> dict[str, str]:
-    """Return the environment of the processes: that of the caller with absolute paths, and no generated secret."""
+    """Return the environment of the processes: that of the caller with absolute paths, and no generated secret.
+
+    Nor has it the tokens that are for the command line alone.
+    """
     children = {
-        **environ,
+        **{name: value for name, value in environ.items() if name not in (ADMIN_TOKEN, USER_TOKEN)},
         "VAR_DIR": str(settings.var_dir),
         "PORT": str(settings.port),
         "FLOWER_PORT": str(settings.flower_port),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import copy
 import json
 import uuid
 from collections.abc import Mapping
@@ -92,22 +91,26 @@ class Envelopes:
 
     def message(self, run: Run) -> str:
         """Return the broker message of a run."""
-        envelope = copy.deepcopy(self._templates[run.queue])
+        template, embed = self._templates[run.queue]
         args, kwargs = [run.id], job_kwargs(run)
-        envelope["body"] = _encode_body(envelope["body"], args, kwargs)
-        envelope["headers"].update(
-            id=run.id,
-            root_id=run.id,
-            shadow=run.spec.operation,
-            argsrepr=repr(args),
-            kwargsrepr=repr(kwargs),
-        )
-        envelope["properties"].update(
-            correlation_id=run.id,
-            delivery_tag=str(uuid.uuid4()),
-            priority=step_of(run.spec.priority),
-        )
-        return json.dumps(envelope)
+        headers = {
+            "id": run.id,
+            "root_id": run.id,
+            "shadow": run.spec.operation,
+            "argsrepr": repr(args),
+            "kwargsrepr": repr(kwargs),
+        }
+        properties = {
+            "correlation_id": run.id,
+            "delivery_tag": str(uuid.uuid4()),
+            "priority": step_of(run.spec.priority),
+        }
+        envelope = {
+            "body": base64.b64encode(json.dumps([args, kwargs, embed]).encode()).decode(),
+            "headers": template["headers"] | headers,
+            "properties": template["properties"] | properties,
+        }
+        return json.dumps(template | envelope)
 
 
 def job_kwargs(run: Run) -> dict[str, Any]:
@@ -120,8 +123,12 @@ def broker_list(run: Run) -> str:
     return keys.broker_list(run.queue, step_of(run.spec.priority))
 
 
-def _template(queue: str) -> dict[str, Any]:
-    """Let Celery send one task to kombu's in-memory transport, which keeps messages as the Redis one does."""
+def _template(queue: str) -> tuple[dict[str, Any], Any]:
+    """Let Celery send one task to kombu's in-memory transport, which keeps messages as the Redis one does.
+
+    Returns:
+        the message, and the last part of its body, which is the same for every job.
+    """
     app = make_app("memory://")
     app.conf.broker_transport_options = {}
     with app.connection_for_write() as connection:
@@ -129,9 +136,5 @@ def _template(queue: str) -> dict[str, Any]:
         channel = connection.default_channel
         message: dict[str, Any] = channel._get(queue)
     app.close()
-    return message
-
-
-def _encode_body(template: str, args: list[str], kwargs: Mapping[str, Any]) -> str:
-    _, _, embed = json.loads(base64.b64decode(template))
-    return base64.b64encode(json.dumps([args, kwargs, embed]).encode()).decode()
+    _, _, embed = json.loads(base64.b64decode(message["body"]))
+    return message, embed

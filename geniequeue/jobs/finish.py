@@ -1,7 +1,7 @@
-"""The one way a job ends: result row, item, ledger, run closed, in this order.
+"""The one way a job ends: result row, quota, item, ledger, in this order; some seconds later its run is closed.
 
-The result row has the run's id, so the first one that is written wins, whoever is late adopts it. The run is closed
-last: an open run is one whose end is not written everywhere yet.
+The result row has the run's id, so the first one that is written wins, whoever is late adopts it. Runs are closed last,
+many at a time: an open run is one whose end is not written everywhere yet, or was a moment ago.
 """
 
 from __future__ import annotations
@@ -14,9 +14,14 @@ from typing import Any
 from geniequeue.errors import RecordForbidden, RecordNotUnique
 from geniequeue.jobs.job import Run
 from geniequeue.jobs.ledger import Ledger
+from geniequeue.jobs.notes import Notes
 from geniequeue.jobs.outcome import Cancelled, Completed, Failed, Final
+from geniequeue.jobs.unit import end_unit
 from geniequeue.log import get_logger
+from geniequeue.quota.units import Units
 from geniequeue.records.protocol import Item, Records
+
+CLOSED_AT_ONCE = 50
 
 log = get_logger(__name__)
 
@@ -30,12 +35,14 @@ class Ended:
         won: whether it is the one that the caller brought.
         finished_at: when, UTC.
         peak_memory_bytes: of the work that made it.
+        attempt: that made it; the last one of earlier runs where none had begun.
     """
 
     outcome: Final
     won: bool
     finished_at: str
     peak_memory_bytes: int | None = None
+    attempt: int = 0
 
 
 def now_iso() -> str:
@@ -62,12 +69,22 @@ def finish(
         ledger.finish(run, attempt, outcome)
         return Ended(outcome, won=True, finished_at=now_iso())
     ended = _claim_result(service, run, attempt, outcome, peak_memory_bytes)
-    _tell_item(service, ledger, run, ended)
+    if not _overtaken(ledger, run):
+        end_unit(Units(ledger.client), run, ended.outcome, ended.attempt)
+        _tell_item(service, run, ended)
     moved = ledger.finish(run, attempt, ended.outcome)
-    if moved in ("ok", "final", "unknown"):
-        service.update_item("media_job_runs", run.id, {"open": False})
     log.info("job ended", outcome=outcome_name(ended.outcome), won=ended.won, ledger=moved)
     return ended
+
+
+def close_ended(service: Records, ledger: Ledger) -> int:
+    """Close the runs that have ended; return how many. A crash in the middle leaves them for the next time."""
+    notes, closed = Notes(ledger), 0
+    while run_ids := notes.ended_runs(CLOSED_AT_ONCE):
+        service.update_items("media_job_runs", run_ids, {"open": False})
+        notes.forget_ended(run_ids)
+        closed += len(run_ids)
+    return closed
 
 
 def _claim_result(
@@ -84,19 +101,25 @@ def _claim_result(
         service.create_item("media_job_results", row)
     except RecordNotUnique:
         standing = service.get_item("media_job_results", run.id)
-        return Ended(outcome_of(standing), _same(standing, row), standing["finished_at"], standing["peak_memory_bytes"])
-    return Ended(outcome, True, row["finished_at"], peak_memory_bytes)
+        about = standing["finished_at"], standing["peak_memory_bytes"], standing["attempt"]
+        return Ended(outcome_of(standing), _same(standing, row), *about)
+    return Ended(outcome, True, row["finished_at"], peak_memory_bytes, row["attempt"])
 
 
-def _tell_item(service: Records, ledger: Ledger, run: Run, ended: Ended) -> None:
-    """Write the end into the item, unless it has moved on to a later round or is gone."""
+def _overtaken(ledger: Ledger, run: Run) -> bool:
+    """Tell whether the job has moved on to a later round, to which item and unit belong by now."""
     known = ledger.current(run.key)
-    if known is not None and int(known["round"]) > run.round:
-        return
+    return known is not None and int(known["round"]) > run.round
+
+
+def _tell_item(service: Records, run: Run, ended: Ended) -> None:
+    """Write the end into the item, unless it is gone."""
     try:
         fields = item_fields(ended.outcome, ended.finished_at, ended.peak_memory_bytes)
         service.update_item("media_jobs", run.spec.job_id, fields)
     except RecordForbidden:
+        if service.count_items("media_jobs", {"id": run.spec.job_id}):
+            raise
         log.warning("the item of an ended job is gone", job_id=run.spec.job_id)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hmac
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from geniequeue.quota.verdict import Unit
 
 State = Literal["waiting", "delayed", "active", "completed", "failed", "cancelled"]
 FINAL_STATES = frozenset({"completed", "failed", "cancelled"})
@@ -61,6 +63,9 @@ class Spec:
         folder_id: where the outputs go; None for none.
         request_id: of the request that was accepted; log lines carry it.
         attempts_before: attempts of the job's earlier runs, so that numbers go on growing.
+        input_bytes: sizes of the input files on record when they were checked, by role.
+        unit: what it uses of the owner's quota; None for what is not counted.
+        quota: `unverified` where the quota could not be asked.
     """
 
     operation: str
@@ -74,16 +79,20 @@ class Spec:
     folder_id: str | None = None
     request_id: str = ""
     attempts_before: int = 0
+    input_bytes: Mapping[str, int] = field(default_factory=dict)
+    unit: Unit | None = None
+    quota: Literal["unverified"] | None = None
     version: int = SPEC_VERSION
 
     def as_json(self) -> dict[str, Any]:
         """Return the members as stored in `media_job_runs.spec`."""
-        return asdict(self)
+        return {**vars(self), "unit": self.unit.as_json() if self.unit else None}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Spec:
         """Read a stored spec; members that a newer version wrote are left out."""
-        return cls(**{name: stored[name] for name in cls.__dataclass_fields__ if name in stored})
+        members = {name: stored[name] for name in cls.__dataclass_fields__ if name in stored}
+        return cls(**members | {"unit": Unit.from_json(members["unit"]) if members.get("unit") else None})
 
     def differences(self, other: Spec) -> list[str]:
         """Return the members in which two requests for one job differ."""

@@ -95,6 +95,21 @@ def job_index(job_key: str) -> str:
     return f"gq:job:{job_key}"
 
 
+def ended_runs() -> str:
+    """Set of the ids of runs that have ended everywhere but for their own row, which says open still."""
+    return "gq:ended"
+
+
+def given_up(run_id: str) -> str:
+    """When the acceptance of a run was given up, in s of Redis time."""
+    return f"gq:given-up:{run_id}"
+
+
+def turn(chore: str) -> str:
+    """Stands as long as nobody may do a periodic chore again."""
+    return f"gq:turn:{chore}"
+
+
 def workers() -> str:
     """Sorted set `<queue>|<worker>` by time of the last heartbeat in s, Redis time."""
     return "gq:workers"
@@ -113,6 +128,11 @@ def snapshot_lock() -> str:
 def taxonomy() -> str:
     """Hash `generation`, `hits`, `misses`, `size` of the taxonomy cache, shared by all processes."""
     return "gq:taxonomy"
+
+
+def rate(user_id: str, kind: str) -> str:
+    """When the requests of one kind that a user has sent are used up, in us of Redis time; expires then."""
+    return f"gq:rate:{kind}:{user_id}"
 
 
 def broker_list(queue: str, step: int) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal, cast
 
@@ -16,30 +15,19 @@ import redis
 
 from geniequeue.errors import LedgerUnavailable
 from geniequeue.jobs import keys
-from geniequeue.jobs.job import Entry, Lease, Run, Spec, State
+from geniequeue.jobs.job import Entry, Lease, Run, Spec
 from geniequeue.jobs.keys import QueueKeys
 from geniequeue.jobs.outcome import Cancelled, Completed, Failed, Final
+from geniequeue.jobs.stats import Overview, QueueCounts, TaxonomyFigures
+from geniequeue.jobs.stored import CANCELLED_REASON, entry_of, object_of
 from geniequeue.operations import OPERATIONS, QUEUES
 
-CANCELLED_REASON = "cancelled"
 CANCEL_FLAG_S = 86_400
 TRIM_BATCH = 200
 REDIS_TIMEOUT_S = 2.5
 
 Refusal = Literal["unknown", "final", "stale", "paused", "leased"]
 Finish = Literal["ok", "unknown", "final", "stale", "active"]
-
-
-@dataclass(frozen=True)
-class QueueCounts:
-    """Numbers of one queue at one instant; completed, failed and cancelled never fall."""
-
-    waiting: int
-    active: int
-    completed: int
-    failed: int
-    delayed: int
-    cancelled: int
 
 
 def connect(url: str, *, name: str | None = None) -> redis.Redis:
@@ -82,6 +70,11 @@ class Ledger:
         self._prefix = prefix
         self._scripts = {name: client.register_script(_source(name)) for name in _SCRIPTS}
 
+    @property
+    def client(self) -> redis.Redis:
+        """The connection that it uses."""
+        return self._redis
+
     def queue_keys(self, queue: str) -> QueueKeys:
         """Return the key names of one queue."""
         return QueueKeys(self._prefix, queue)
@@ -92,9 +85,15 @@ class Ledger:
             self._redis.set("gq:ping", "1", px=60_000)
 
     def next_number(self, queue: str) -> str:
-        """Return the next job number of a queue."""
-        with reachable():
-            return str(self._redis.incr(self.queue_keys(queue).number()))
+        """Return the next job number of a queue, one that no job has."""
+        k = self.queue_keys(queue)
+        return str(self._call("number", [k.number()], [k.job("")])[0])
+
+    def current_or_number(self, job_key: str, queue: str) -> tuple[Mapping[str, str] | None, str]:
+        """Return what `current` does; where that is None, also the next number of the queue, in the same round trip."""
+        k = self.queue_keys(queue)
+        number, *known = self._call("number", [k.number(), keys.job_index(job_key)], [k.job("")])
+        return dict(zip(("run", "round", "bull"), known, strict=True)) if known else None, str(number)
 
     def current(self, job_key: str) -> Mapping[str, str] | None:
         """Return `run`, `round`, `bull` of a job's latest run as far as Redis knows."""
@@ -165,8 +164,12 @@ class Ledger:
         )
         return cast("Literal['ok', 'cancel', 'stale']", answer)
 
-    def delay(self, run: Run, attempt: int, *, after_s: float, reason: str) -> bool:
-        """Put an active job off; False when a newer attempt exists."""
+    def delay(self, run: Run, attempt: int, *, after_s: float, reason: str, counted: bool = True) -> bool:
+        """Put an active job off; False when a newer attempt exists.
+
+        Args:
+            counted: whether the attempt was one of the tries that the job has.
+        """
         k = self.queue_keys(run.queue)
         due_ms = self._call(
             "delay",
@@ -174,7 +177,7 @@ class Ledger:
                 *(keys.job_index(run.key), k.job(run.number), k.lock(run.number)),
                 *(k.active(), k.delayed(), k.events()),
             ],
-            [run.number, attempt, int(after_s * 1000), reason],
+            [run.number, attempt, int(after_s * 1000), reason, int(counted)],
         )
         return bool(due_ms)
 
@@ -187,10 +190,11 @@ class Ledger:
             [
                 *(keys.job_index(run.key), k.job(run.number), k.lock(run.number), k.prioritized(), k.wait()),
                 *(k.delayed(), k.active(), k.completed(), k.failed(), k.events(), k.counts()),
-                *(k.cancel(run.number), k.paused()),
+                *(k.cancel(run.number), k.paused(), keys.ended_runs()),
             ],
             [
                 *(run.number, "" if attempt is None else attempt, name, json.dumps(returned), reason),
+                "" if run.ledger_only else run.id,
             ],
         )
         return cast("Finish", answer)
@@ -210,7 +214,7 @@ class Ledger:
         queue, number = bull_job_id.split(":")[-2:]
         with reachable():
             stored = cast("str | None", self._redis.hget(self.queue_keys(queue).job(number), "data"))
-        data = _object(stored)
+        data = object_of(stored)
         if "ledgerOnlyUser" not in data or data["runId"] != run_id:
             return None
         spec = Spec(data["operation"], data["jobId"], data["ledgerOnlyUser"], {}, request_id=data["requestId"])
@@ -221,16 +225,21 @@ class Ledger:
         k = self.queue_keys(queue)
         names = [k.completed(), k.failed(), k.delayed(), k.prioritized(), k.active(), k.wait(), k.paused()]
         state, *pairs = self._call("entry", [k.job(number), *names], [number])
-        return _entry(state, dict(zip(pairs[::2], pairs[1::2], strict=True))) if state else None
+        return entry_of(state, dict(zip(pairs[::2], pairs[1::2], strict=True))) if state else None
 
-    def counts(self) -> dict[str, QueueCounts]:
-        """Return the numbers of all queues at one instant."""
-        names: list[str] = []
+    def overview(self) -> Overview:
+        """Return the numbers of all queues and what is told beside them, at one instant."""
+        names = [keys.snapshot(), keys.taxonomy()]
         for queue in QUEUES:
             k = self.queue_keys(queue)
             names += [k.wait(), k.paused(), k.prioritized(), k.active(), k.delayed(), k.counts()]
-        answer = self._call("stats", names, [])
-        return {queue: QueueCounts(*map(int, row)) for queue, row in zip(QUEUES, answer, strict=True)}
+        said, taxonomy, *rows = self._call("stats", names, [])
+        counts = {queue: QueueCounts(*row) for queue, row in zip(QUEUES, rows, strict=True)}
+        return Overview(counts, json.loads(said or "{}"), TaxonomyFigures(*taxonomy))
+
+    def counts(self) -> Mapping[str, QueueCounts]:
+        """Return the numbers of all queues at one instant."""
+        return self.overview().counts
 
     def trim(self, *, keep: int, keep_s: int) -> int:
         """Forget final jobs beyond a number per set or an age in seconds; counters stay as they are.
@@ -251,7 +260,7 @@ class Ledger:
             return self._scripts[name](keys=list(script_keys), args=list(args))
 
 
-_SCRIPTS = ("accept", "lease", "progress", "delay", "finish", "entry", "stats", "trim")
+_SCRIPTS = ("number", "accept", "lease", "progress", "delay", "finish", "entry", "stats", "trim")
 
 
 def _source(name: str) -> str:
@@ -266,26 +275,3 @@ def _final_fields(outcome: Final) -> tuple[str, Mapping[str, Any], str]:
             return "failed", {"error": code, "reason": reason}, message
         case Cancelled():
             return "cancelled", {}, CANCELLED_REASON
-
-
-def _entry(state: str, stored: Mapping[str, str]) -> Entry:
-    cancelled = state == "failed" and stored.get("failedReason") == CANCELLED_REASON
-    progress = json.loads(stored.get("progress", "0"))
-    return Entry(
-        state=cast("State", "cancelled" if cancelled else state),
-        name=stored.get("name", ""),
-        progress=float(progress) if isinstance(progress, int | float) else 0.0,
-        tries=int(stored.get("ats", "0")),
-        timestamp_ms=int(stored.get("timestamp", "0")),
-        processed_ms=int(stored["processedOn"]) if "processedOn" in stored else None,
-        finished_ms=int(stored["finishedOn"]) if "finishedOn" in stored else None,
-        failed_reason=stored.get("failedReason"),
-        result=_object(stored.get("returnvalue")),
-        job_id=str(_object(stored.get("data")).get("jobId", "")),
-    )
-
-
-def _object(stored: str | None) -> Mapping[str, Any]:
-    """Read a JSON object; BullMQ's tools can write any other value into these fields."""
-    value = json.loads(stored) if stored else {}
-    return value if isinstance(value, dict) else {}

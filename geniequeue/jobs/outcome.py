@@ -7,10 +7,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from geniequeue.errors import CancelledError, JobError, RecordForbidden, RecordInvalid, RecordsError, RecordsUnavailable
+from geniequeue.errors import (
+    CancelledError,
+    JobError,
+    RecordForbidden,
+    RecordInvalid,
+    RecordsError,
+    RecordsUnavailable,
+    RecordTooLarge,
+    ServiceTokenRefused,
+)
 
 BACKOFF_BASE_S = 2.0
 BACKOFF_CAP_S = 300.0
+SNOOZE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -31,10 +41,15 @@ class Failed:
 
 @dataclass(frozen=True)
 class Retry:
-    """The cause may pass: try again after some time."""
+    """The cause may pass: try again after some time.
+
+    Attributes:
+        counted: False where the cause has nothing to do with the job, so that it costs none of its tries.
+    """
 
     after_s: float
     cause: Failed
+    counted: bool = True
 
 
 @dataclass(frozen=True)
@@ -56,10 +71,22 @@ def decide(error: Exception, *, tries: int, max_tries: int, draw: Callable[[], f
     """
     if isinstance(error, CancelledError):
         return Cancelled()
+    if isinstance(error, ServiceTokenRefused):
+        return snooze(error)
     failed, transient, retry_after_s = _read(error)
     if transient and tries < max_tries:
         return Retry(retry_after_s if retry_after_s is not None else backoff_s(tries, draw), failed)
     return failed
+
+
+def snooze(error: Exception) -> Retry:
+    """Return what an attempt comes to that could not run, or be told, through no fault of the job."""
+    return Retry(SNOOZE_S, failure(error), counted=False)
+
+
+def failure(error: Exception) -> Failed:
+    """Return what a job ends with after an error that no further try would mend."""
+    return _read(error)[0]
 
 
 def backoff_s(tries: int, draw: Callable[[], float]) -> float:
@@ -79,9 +106,15 @@ def sentence(message: str) -> str:
 def _read(error: Exception) -> tuple[Failed, bool, float | None]:
     if isinstance(error, JobError):
         return Failed(error.kind, sentence(error.message), error.reason), error.retryable, error.retry_after_s
+    if isinstance(error, ServiceTokenRefused):
+        message = "The record store does not let the service in; the job waits until its operators have mended that."
+        return Failed("upstream", message, "token_refused"), True, None
     if isinstance(error, RecordsUnavailable):
-        message = "The record store did not answer; nothing was lost, try again later."
+        asked = f" when asked to {error.action} {error.collection}" if error.action else ""
+        message = f"The record store did not answer as it should{asked}; nothing was lost, try again later."
         return Failed("upstream", message, "records_unavailable"), True, error.retry_after_s
+    if isinstance(error, RecordTooLarge):
+        return Failed("upstream", f"The record store did not take the output: {error}", "upstream_limit"), False, None
     if isinstance(error, RecordForbidden | RecordInvalid):
         return Failed("upstream", f"The record store refused: {error}", "records_refused"), False, None
     if isinstance(error, RecordsError):

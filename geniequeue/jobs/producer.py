@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from geniequeue.errors import RequestRefused
-from geniequeue.jobs.finish import finish
-from geniequeue.jobs.job import DEFAULT_PRIORITY, FINAL_STATES, RETRY_PRIORITY, Run, Spec, run_id_of
+from geniequeue.jobs.finish import finish, outcome_name, outcome_of
+from geniequeue.jobs.job import DEFAULT_PRIORITY, FINAL_STATES, RETRY_PRIORITY, Run, Spec, job_key, number_of, run_id_of
 from geniequeue.jobs.ledger import Ledger
 from geniequeue.jobs.outcome import Cancelled, Completed, Final
 from geniequeue.jobs.request import MediaRequest, check_files, load_item, merge, not_found, owned_by
 from geniequeue.jobs.runs import Accepted, Runs
+from geniequeue.jobs.unit import is_used, reserve
 from geniequeue.operations import OPERATIONS
 from geniequeue.principal import Principal
+from geniequeue.quota import Quota, QuotaRefused, Unit
 from geniequeue.records.protocol import Item, RecordStore
 
 FAILED_STATUSES = frozenset({"failed", "error"})
@@ -24,20 +26,22 @@ class Producer:
     Args:
         store: records and files.
         ledger: of the queues.
+        quota: of the jobs' owners.
         prefix: `LEDGER_PREFIX`, part of the `bullJobId`.
     """
 
-    def __init__(self, store: RecordStore, ledger: Ledger, prefix: str) -> None:
+    def __init__(self, store: RecordStore, ledger: Ledger, quota: Quota, prefix: str) -> None:
         self._store = store
         self._service = store.as_service()
         self._ledger = ledger
+        self._quota = quota
         self.runs = Runs(self._service, ledger, prefix)
 
     def accept(self, request: MediaRequest, principal: Principal) -> Accepted:
         """Put a job onto its queue; the same job again, while it is open, gets the same answer.
 
         Raises:
-            RequestRefused: 404, 409 or 422.
+            RequestRefused: 403, 404, 409 or 422.
             LedgerUnavailable, RecordsUnavailable: nothing was half-accepted that the next try would not finish.
         """
         item = load_item(self._service, request.job_id)
@@ -45,10 +49,10 @@ class Producer:
             return self._accept_without_item(request, principal)
         owner_id = owned_by(self._service, item, principal)
         spec = merge(request, item, owner_id, self._service)
-        standing = self.runs.known(spec.job_id)
+        standing, number = self.runs.known(spec)
         if standing is None:
-            check_files(self._store.as_user(principal.token), spec)
-            run, created = self.runs.create(spec, 1)
+            checked = check_files(self._store.as_user(principal.token), spec)
+            run, created = self._create(checked, 1, number)
             if created:
                 return self.runs.enqueue(run)
             standing = run
@@ -58,7 +62,7 @@ class Producer:
         """Put a failed job onto its queue again, as a new round at priority 5.
 
         Raises:
-            RequestRefused: 404; 409 when the job is in another state.
+            RequestRefused: 403, 404; 409 when the job is in another state.
         """
         item, owner_id = self._own_item(job_id, principal)
         if item["status"] not in FAILED_STATUSES:
@@ -66,8 +70,8 @@ class Producer:
         last = self.runs.latest(job_id)
         if last is None:
             spec = self._spec_of_item(item, owner_id, request_id)
-            check_files(self._store.as_user(principal.token), spec)
-            run, created = self.runs.create(spec, 1)
+            spec = check_files(self._store.as_user(principal.token), spec)
+            run, created = self._create(spec, 1)
         else:
             result = self.runs.result_of(last)
             if result is None:
@@ -76,7 +80,7 @@ class Producer:
             spec = replace(
                 last.spec, priority=RETRY_PRIORITY, request_id=request_id, attempts_before=int(result["attempt"])
             )
-            run, created = self.runs.create(spec, last.round + 1)
+            run, created = self._create(spec, last.round + 1, held=last.spec.unit)
         return self.runs.enqueue(run) if created else self.runs.wait_for(run)
 
     def cancel(self, job_id: str, principal: Principal) -> str:
@@ -89,14 +93,35 @@ class Producer:
         run = self.runs.latest(job_id)
         if run is None or not run.open:
             raise _not_running(item["status"])
+        result = self.runs.result_of(run)
+        if result is not None:
+            raise _not_running(outcome_name(self.runs.settle(run, result)))
         self._ledger.ask_to_cancel(run)
         entry = self._ledger.entry(run.queue, run.number)
         if entry is not None and entry.state == "active":
             return "cancelling"
         ended = finish(self._service, self._ledger, run, None, Cancelled())
         if not isinstance(ended.outcome, Cancelled):
-            raise _not_running("completed" if isinstance(ended.outcome, Completed) else "failed")
+            raise _not_running(outcome_name(ended.outcome))
         return "cancelled"
+
+    def _create(self, spec: Spec, round_: int, number: str = "", *, held: Unit | None = None) -> tuple[Run, bool]:
+        """Take a unit of the owner's quota and create the run; what `Runs.create` returns.
+
+        A request that dies in between leaves a unit that no run has; settling the quota gives it back.
+        """
+        paid, taken = reserve(self._quota, spec, round_, held)
+        run, created = self.runs.create(paid, round_, number)
+        if not created and taken.fresh and taken.unit is not None and not self._counts_on(taken.unit, run):
+            self._quota.give_back(taken.unit)
+        return run, created
+
+    def _counts_on(self, unit: Unit, standing: Run) -> bool:
+        """Tell whether a run that somebody else created needs this unit."""
+        if standing.spec.unit is None or standing.spec.unit.id != unit.id:
+            return False
+        result = self.runs.result_of(standing)
+        return result is None or is_used(standing, outcome_of(result), int(result["attempt"]))
 
     def _own_item(self, job_id: str, principal: Principal) -> tuple[Item, str]:
         """Return an item that the caller may act on, and its owner."""
@@ -129,16 +154,24 @@ class Producer:
             priority=DEFAULT_PRIORITY if request.priority is None else request.priority,
             request_id=request.request_id,
         )
-        run = self.runs.new(spec, run_id_of(f"{principal.user_id}/{spec.job_id}", 1), 1, ledger_only=True)
-        standing = self._ledger.current(run.key)
+        key, queue = job_key(spec.job_id, principal.user_id), OPERATIONS[spec.operation].queue
+        standing, number = self._ledger.current_or_number(key, queue)
         if standing is None:
+            self._check_quota(spec)
+            run = self.runs.new(spec, run_id_of(key, 1), 1, number, ledger_only=True)
             return self.runs.push(run)[1]
-        entry = self._ledger.entry(run.queue, standing["bull"].rsplit(":", 1)[1])
+        entry = self._ledger.entry(queue, number_of(standing["bull"]))
         if entry is not None and entry.state in FINAL_STATES:
             raise RequestRefused(
                 409, "use_retry", "The job has failed, because it has no media_jobs item; create the item first."
             )
         return Accepted(spec.job_id, standing["bull"])
+
+    def _check_quota(self, spec: Spec) -> None:
+        """Refuse a job that will fail where its owner could not have it either; it takes no unit."""
+        verdict = self._quota.can_perform(spec.owner_id, spec.operation)
+        if not verdict.allowed:
+            raise QuotaRefused(verdict)
 
     def _spec_of_item(self, item: Item, owner_id: str, request_id: str) -> Spec:
         """Return what a retry runs where nothing was ever accepted: what the item says."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from marshmallow import ValidationError
@@ -40,10 +40,15 @@ def not_found(job_id: str) -> RequestRefused:
 
 
 def load_item(service: Records, job_id: str) -> Item | None:
-    """Return the `media_jobs` item, or None where there is none."""
+    """Return the `media_jobs` item, or None where there is none.
+
+    Raises:
+        RightMissing: the service itself may not read items, so that nobody can tell.
+    """
     try:
         return service.get_item("media_jobs", job_id, ITEM_FIELDS)
     except RecordForbidden:
+        service.count_items("media_jobs", {"id": job_id})
         return None
 
 
@@ -113,20 +118,22 @@ def merge(request: MediaRequest, item: Item, owner_id: str, service: Records) ->
     return spec
 
 
-def check_files(as_user: Records, spec: Spec) -> None:
-    """Check every input file with the caller's own rights.
+def check_files(as_user: Records, spec: Spec) -> Spec:
+    """Check every input file with the caller's own rights; return the spec with their sizes.
 
     Raises:
         RequestRefused: 404 for a file that is not there or not the caller's.
     """
+    sizes = {}
     for name, file_id in input_files(spec).items():
         try:
-            as_user.get_file(file_id)
+            sizes[name] = as_user.get_file(file_id).filesize
         except RecordForbidden:
             field_name = "input_file_id" if name == "input" else f"params.{name}"
             raise RequestRefused(
                 404, "not_found", f"{field_name}: there is no file {file_id} that you may see."
             ) from None
+    return replace(spec, input_bytes=sizes)
 
 
 def input_files(spec: Spec) -> dict[str, str]:

@@ -1,22 +1,25 @@
 """The runs of a job: create, find, announce. Each step may be done again.
 
 A run is accepted in four steps: number, run row, item, ledger with message. Only whoever created the row writes the
-item; whoever finds it there waits, and takes over when that has not happened after `TAKEOVER_S`.
+item; whoever finds it there waits, and takes over when that has not happened after `TAKEOVER_S`, or some seconds after
+the other one has given up because the records did not answer.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from geniequeue.errors import RecordForbidden, RecordNotUnique, RequestRefused
+from geniequeue.errors import RecordForbidden, RecordNotUnique, RecordsUnavailable, RequestRefused
 from geniequeue.jobs import broker
 from geniequeue.jobs.finish import finish, item_fields, now_iso, outcome_of
 from geniequeue.jobs.job import Run, Spec, bull_job_id, run_id_of
 from geniequeue.jobs.ledger import Ledger
+from geniequeue.jobs.notes import LATE_S, Notes
 from geniequeue.jobs.outcome import Final
 from geniequeue.jobs.request import row_of, run_from_row
 from geniequeue.log import get_logger
@@ -54,17 +57,21 @@ class Runs:
         self._service = service
         self._ledger = ledger
         self._prefix = prefix
+        self._notes = Notes(ledger)
         self._envelopes = broker.Envelopes()
 
-    def known(self, job_id: str) -> Run | None:
-        """Return the latest run that Redis knows of; where it has forgotten one, creating it again will tell."""
-        known = self._ledger.current(job_id)
+    def known(self, spec: Spec) -> tuple[Run | None, str]:
+        """Return the latest run that Redis knows of, or a number for the first one.
+
+        Where Redis has forgotten a run, creating it again will tell.
+        """
+        known, number = self._ledger.current_or_number(spec.job_id, OPERATIONS[spec.operation].queue)
         if known is None:
-            return None
+            return None, number
         try:
-            return run_from_row(self._service.get_item("media_job_runs", known["run"], RUN_FIELDS))
+            return run_from_row(self._service.get_item("media_job_runs", known["run"], RUN_FIELDS)), ""
         except RecordForbidden:
-            return None
+            return None, ""
 
     def latest(self, job_id: str) -> Run | None:
         """Return the latest run in the records, whatever Redis knows."""
@@ -83,15 +90,20 @@ class Runs:
     def settle(self, run: Run, result: Item) -> Final:
         """Write a run's end wherever a crash kept it from being written; return it."""
         outcome = outcome_of(result)
-        if run.open:
+        if run.open and not self._notes.has_ended(run):
             finish(self._service, self._ledger, run, int(result["attempt"]) or None, outcome)
         return outcome
 
-    def create(self, spec: Spec, round_: int) -> tuple[Run, bool]:
-        """Create the run's row; where somebody was faster, or Redis had forgotten, return what stands there."""
-        run = self.new(spec, run_id_of(spec.job_id, round_), round_)
+    def create(self, spec: Spec, round_: int, number: str = "") -> tuple[Run, bool]:
+        """Create the run's row; where somebody was faster, or Redis had forgotten, return what stands there.
+
+        Args:
+            number: taken for it already; by default it gets the next one.
+        """
+        run = self.new(spec, run_id_of(spec.job_id, round_), round_, number)
         try:
-            self._service.create_item("media_job_runs", row_of(run))
+            with self._given_up_on_failure(run):
+                self._service.create_item("media_job_runs", row_of(run))
         except RecordNotUnique:
             latest = self.latest(spec.job_id)
             if latest is None:
@@ -99,14 +111,16 @@ class Runs:
             return latest, False
         return run, True
 
-    def new(self, spec: Spec, run_id: str, round_: int, *, ledger_only: bool = False) -> Run:
-        """Return a run with the next number of its queue; nothing is written but the counter."""
+    def new(self, spec: Spec, run_id: str, round_: int, number: str = "", *, ledger_only: bool = False) -> Run:
+        """Return a run with its number, or with the next one of its queue; nothing is written but the counter."""
         queue = OPERATIONS[spec.operation].queue
-        bull = bull_job_id(self._prefix, queue, self._ledger.next_number(queue))
+        bull = bull_job_id(self._prefix, queue, number or self._ledger.next_number(queue))
         return Run(run_id, round_, queue, bull, spec, accepted_at=now_iso(), ledger_only=ledger_only)
 
     def wait_for(self, run: Run) -> Accepted:
         """Answer for a run that another request is accepting, or finish accepting it where that request died."""
+        if self._notes.given_up(run):
+            return self._take_over(run)
         for _ in range(AWAIT_POLLS):
             known = self._ledger.current(run.key)
             if known is not None and int(known["round"]) >= run.round:
@@ -115,11 +129,12 @@ class Runs:
                 return self._take_over(run)
             time.sleep(AWAIT_POLL_S)
         message = "The job is being accepted by another request; send the same request again."
-        raise RequestRefused(503, "being_accepted", message, retry_after_s=int(TAKEOVER_S))
+        raise RequestRefused(503, "being_accepted", message, retry_after_s=LATE_S)
 
     def enqueue(self, run: Run) -> Accepted:
         """Say on the item that it is queued, then push it."""
-        self._service.update_item("media_jobs", run.spec.job_id, _queued_fields(run))
+        with self._given_up_on_failure(run):
+            self._service.update_item("media_jobs", run.spec.job_id, _queued_fields(run))
         written, accepted = self.push(run)
         if not written:
             self._undo_late_queued(run)
@@ -139,6 +154,15 @@ class Runs:
             **{"job_id": spec.job_id, "bull_job_id": bull, "operation": spec.operation, "round": run.round},
         )
         return written, Accepted(spec.job_id, bull)
+
+    @contextmanager
+    def _given_up_on_failure(self, run: Run) -> Iterator[None]:
+        """Let the next request for this run finish accepting it where the records do not answer this one."""
+        try:
+            yield
+        except RecordsUnavailable:
+            self._notes.give_up(run)
+            raise
 
     def _take_over(self, run: Run) -> Accepted:
         log.warning("acceptance taken over", job_id=run.spec.job_id, round=run.round)
@@ -174,6 +198,7 @@ def _queued_fields(run: Run) -> Mapping[str, Any]:
         "operation": run.spec.operation,
         "priority": run.spec.priority,
         "retry_count": run.round - 1,
+        "quota": run.spec.quota,
         "progress": 0,
         "error_code": None,
         "error_message": None,

@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from collections import Counter
-from typing import cast
 
 import redis
 from celery import Celery
@@ -25,7 +24,7 @@ log = get_logger(__name__)
 
 
 class Snapshot:
-    """The number of active tasks per queue, as the workers last said.
+    """The number of active tasks per queue, as the workers last said; `Ledger.overview` reads it.
 
     Args:
         client: connection with decoded responses.
@@ -37,12 +36,6 @@ class Snapshot:
         self._redis = client
         self._app = app
         self._workers = workers
-
-    def active(self) -> dict[str, int]:
-        """Return active tasks by queue; a queue whose workers did not answer lately is left out."""
-        with reachable():
-            stored = cast("str | None", self._redis.get(keys.snapshot()))
-        return cast("dict[str, int]", json.loads(stored)) if stored else {}
 
     def refresh(self) -> None:
         """Ask the live workers, unless another process just did."""

@@ -21,7 +21,8 @@ ITEM_STATES: Mapping[str, State] = {
 OPEN_STATUSES = frozenset({"queued", "processing"})
 VIEW_FIELDS = (
     *("id", "user_created", "operation", "status", "creator_profile_id", "input_file_id", "priority", "bull_job_id"),
-    *("progress", "result", "error_code", "error_message", "retry_count", "created_at", "started_at", "completed_at"),
+    *("progress", "result", "error_code", "error_message", "retry_count", "quota"),
+    *("created_at", "started_at", "completed_at"),
 )
 
 
@@ -47,6 +48,7 @@ def view_of(item: Item, entry: Entry | None) -> dict[str, Any]:
         "reason": result.get("reason"),
         "message": item["error_message"],
         "peak_memory_bytes": result.get("peak_memory_bytes"),
+        "quota": item["quota"],
         "timings": timings_of(item, entry),
     }
 
@@ -70,6 +72,7 @@ def view_without_item(job_id: str, bull_job_id: str, entry: Entry) -> dict[str, 
         "reason": entry.result.get("reason") if failed else None,
         "message": entry.failed_reason,
         "peak_memory_bytes": None,
+        "quota": None,
         "timings": _ledger_timings(entry),
     }
 

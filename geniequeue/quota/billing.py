@@ -12,13 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from geniequeue.errors import RecordsError
+from geniequeue.errors import MalformedSource
 
 MONTHS: Mapping[str, int] = {"monthly": 1, "annual": 12}
-
-
-class MalformedSource(RecordsError):
-    """The records hold something that the quota cannot count with."""
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Protocol, TypeVar
 
-from geniequeue.errors import RecordsUnavailable
+from geniequeue.errors import SourceSlow
 
 T = TypeVar("T")
-
-
-class SourceSlow(RecordsUnavailable):
-    """The answer did not come within the budget."""
 
 
 class Caller(Protocol):

@@ -2,60 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from geniequeue.cache import ExpiringCache
-from geniequeue.errors import RecordForbidden, RecordNotUnique
-from geniequeue.quota.billing import Cycle, MalformedSource
+from geniequeue.accounts import Accounts
+from geniequeue.errors import MalformedSource, RecordForbidden
+from geniequeue.quota.billing import Cycle, billing_cycle
 from geniequeue.quota.budget import Caller
 from geniequeue.quota.verdict import Unit
-from geniequeue.records.protocol import Item, Records
+from geniequeue.records.protocol import Item, Records, User
 from geniequeue.records.values import normal_timestamp
 
 USAGE = "user_usage_counts"
-SUBSCRIPTION_TTL_S = 30.0
-MAX_CACHED = 4096
+RUNS = "media_job_runs"
 MAX_COUNT = 10_000
 """Most units that one row may stand for; rows of ours stand for one, those of an older system for several."""
 
 
 @dataclass(frozen=True)
-class Subscription:
-    """What an account says about its plan, as stored; None where never set."""
+class Plan:
+    """What somebody has subscribed to.
+
+    Attributes:
+        tier: as stored; None where never set.
+        cycle: the billing cycle in question.
+    """
 
     tier: str | None
-    start: str | None
-    period: str | None
+    cycle: Cycle
 
 
 class Source:
     """The records, as the quota sees them.
 
+    Every method raises `RecordForbidden` or `ServiceTokenRefused` where the service is not let in, `RecordsUnavailable`
+    where the records do not answer, `MalformedSource` where they answer what makes no sense.
+
     Args:
         records: with the service's rights.
-        clock: seconds since 1970.
+        accounts: of everybody; whoever sends a job was looked up there a moment ago.
     """
 
-    def __init__(self, records: Records, clock: Callable[[], float]) -> None:
+    def __init__(self, records: Records, accounts: Accounts) -> None:
         self._records = records
-        self._subscriptions: ExpiringCache[str, Subscription] = ExpiringCache(MAX_CACHED, SUBSCRIPTION_TTL_S, clock)
+        self._accounts = accounts
 
-    def subscription(self, user_id: str, call: Caller) -> Subscription:
-        """Return somebody's plan, at most half a minute old; an account that is not there has none.
-
-        Raises:
-            RecordForbidden: the service is not let in, or may not read accounts.
-            RecordsUnavailable, MalformedSource: the records do not answer, or not with an account.
-        """
-        return self._subscriptions.get(user_id, lambda: call(lambda: self._read_subscription(user_id)))
+    def plan(self, unit: Unit, call: Caller) -> Plan:
+        """Return what whoever pays for a unit had subscribed to when it was taken."""
+        user = self._accounts.known(unit.user_id) or call(lambda: self._account(unit.user_id))
+        tier, start, period = (
+            (user.subscription_tier, user.subscription_start, user.subscription_period) if user else (None, None, None)
+        )
+        if not isinstance(tier, str | None):
+            raise MalformedSource(f"expected a word as tier of an account, got {tier!r:.40}; correct it")
+        return Plan(tier, billing_cycle(start, period, datetime.fromisoformat(unit.at)))
 
     def taken(self, unit: Unit, cycle: Cycle, call: Caller) -> list[str]:
-        """Return an id for each unit of the user and feature of `unit` that is counted in a cycle.
-
-        Raises:
-            RecordForbidden, RecordsUnavailable, MalformedSource: as for `subscription`.
-        """
+        """Return an id for each unit of the user and feature of `unit` that is counted in a cycle."""
         since, until = normal_timestamp(cycle.start), normal_timestamp(cycle.end)
         where = {
             "user_id": unit.user_id,
@@ -65,49 +69,60 @@ class Source:
         rows = call(lambda: self._records.list_items(USAGE, where, limit=-1, fields=("id", "count")))
         return [unit_id for row in rows for unit_id in _unit_ids(row)]
 
-    def has_row(self, unit: Unit) -> bool:
-        """Tell whether a unit is counted in the records."""
-        return bool(self._records.list_items(USAGE, {"id": unit.id}, limit=1, fields=("id",)))
+    def counted(self, unit_ids: Sequence[str]) -> frozenset[str]:
+        """Return which units have a row."""
+        return self._existing(USAGE, unit_ids)
 
-    def write(self, unit: Unit, cycle: Cycle) -> None:
-        """Count a unit; again changes nothing."""
-        row = {
-            "id": unit.id,
-            "user_id": unit.user_id,
-            "feature": unit.feature,
-            "billing_cycle_start": normal_timestamp(cycle.start),
-            "count": 1,
-        }
-        try:
-            self._records.create_item(USAGE, row)
-        except RecordNotUnique:
-            return
+    def accepted(self, unit_ids: Sequence[str]) -> frozenset[str]:
+        """Return the units whose run was accepted; it has the same id."""
+        return self._existing(RUNS, unit_ids)
 
-    def erase(self, unit: Unit) -> None:
-        """Count a unit no longer; again changes nothing."""
+    def write(self, units: Sequence[tuple[Unit, Cycle]]) -> None:
+        """Count units, all of them or, where one is counted already, none.
+
+        Raises:
+            RecordNotUnique: one is counted already.
+            RecordInvalid: one cannot be counted.
+        """
+        self._records.create_items(USAGE, [_row(unit, cycle) for unit, cycle in units])
+
+    def erase(self, unit_id: str) -> None:
+        """Count a unit no longer that is counted."""
         try:
-            self._records.delete_item(USAGE, unit.id)
+            self._records.delete_item(USAGE, unit_id)
         except RecordForbidden:
-            # no such row, unless the service itself is refused: a store does not tell which
-            if self.has_row(unit):
+            # another process was faster, or the service may not: a store does not tell which
+            if self.counted([unit_id]):
                 raise
 
-    def _read_subscription(self, user_id: str) -> Subscription:
-        try:
-            user = self._records.get_user(user_id)
-        except RecordForbidden:
-            self._check_own_rights()
-            return Subscription(None, None, None)
-        tier, start, period = user.subscription_tier, user.subscription_start, user.subscription_period
-        if not all(value is None or isinstance(value, str) for value in (tier, start, period)):
-            raise MalformedSource("expected words in the subscription of an account, got something else; correct it")
-        return Subscription(tier, start, period)
+    def check(self) -> None:
+        """Raise unless the service may read accounts and usage."""
+        self._records.me()
+        self._records.list_items(USAGE, limit=1, fields=("id",))
 
-    def _check_own_rights(self) -> None:
-        """Raise `RecordForbidden` unless the service is let in and may read accounts: then one is just not there."""
-        me = self._records.me()
-        if not me.admin:
-            self._records.get_user(me.id)
+    def _existing(self, collection: str, ids: Sequence[str]) -> frozenset[str]:
+        if not ids:
+            return frozenset()
+        rows = self._records.list_items(collection, {"id": {"_in": list(ids)}}, limit=len(ids), fields=("id",))
+        return frozenset(str(row["id"]) for row in rows)
+
+    def _account(self, user_id: str) -> User | None:
+        """Return an account, None for one that is not there: not for one that the service may not read."""
+        user = self._accounts.get(user_id)
+        if user is None:
+            self._records.me()
+        return user
+
+
+def _row(unit: Unit, cycle: Cycle) -> Item:
+    start = normal_timestamp(cycle.start)
+    return {
+        "id": unit.id,
+        "user_id": unit.user_id,
+        "feature": unit.feature,
+        "billing_cycle_start": start,
+        "count": 1,
+    }
 
 
 def _unit_ids(row: Item) -> Iterator[str]:

@@ -1,17 +1,21 @@
 """The units in Redis: who has taken which, and which of them the records do not show yet.
 
-For each user, feature and billing cycle there is one sorted set; its scores decide what counts, and the row in the
-records follows them. Every unit whose row may not fit yet is noted in one hash, so that a crash between the two loses
-nothing.
+For each user, feature and billing cycle there is one sorted set; its scores decide what counts, and the rows in the
+records follow them. Every unit whose row may not fit yet is noted with the time from which on it can be settled: at
+once when its job has ended, and for one that is only reserved when its run must have been accepted long since. So a
+crash anywhere loses nothing and leaves nothing taken.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from importlib import resources
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import redis
 
@@ -23,8 +27,11 @@ from geniequeue.records.values import normal_timestamp
 KEEP_S = 7 * 86_400
 """How much longer than its cycle a set stands, for units that are settled or given back late."""
 
+RESERVED_S = 60.0
+"""After how long a reserved unit is asked for its run: longer than anybody takes to accept one."""
+
 REJECTED_S = 180
-"""How long `/readyz` stays red after the service was last refused; `settle` runs more often than that."""
+"""How long the service counts as refused unless that is said again; settling says it more often."""
 
 Taking = Literal["unread", "free", "full", "taken", "held"]
 
@@ -39,9 +46,28 @@ def unsettled_key() -> str:
     return "gq:quota:unsettled"
 
 
+def due_key() -> str:
+    """Sorted set of their ids by when to settle them, in s since 1970."""
+    return "gq:quota:due"
+
+
 def rejected_key() -> str:
     """Flag: the record store refused the service itself."""
     return "gq:quota:rejected"
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A unit that is to be settled.
+
+    Attributes:
+        raw: as Redis has it; `settled` sees by it whether the unit has changed meanwhile.
+        read_s: when it was read, in s since 1970.
+    """
+
+    unit: Unit
+    raw: str
+    read_s: float
 
 
 class Units:
@@ -51,50 +77,45 @@ class Units:
 
     Args:
         client: connection with decoded responses.
+        clock: seconds since 1970.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, clock: Callable[[], float] = time.time) -> None:
         self._redis = client
-        self._take = client.register_script(_source("take"))
-        self._settled = client.register_script(_source("settled"))
+        self._clock = clock
+        self._scripts = {name: client.register_script(_source(name)) for name in ("take", "end", "settled")}
 
     def take(
-        self, unit: Unit, cycle: Cycle, limit: int, *, look: bool, ttl_s: int, known: Sequence[str] | None = None
+        self, unit: Unit, cycle: Cycle, limit: int, *, look: bool, known: Sequence[str] | None = None
     ) -> tuple[Taking, int]:
         """Take a unit unless the limit is reached, or only look.
 
         Args:
             limit: units in the cycle, -1 for no limit.
-            ttl_s: how long the set stands from now.
             known: ids that the records count, once they were read.
 
         Returns:
             `unread` until the records were read; else what it came to and how many units are taken.
         """
-        given: list[str | int] = [unit.id, limit, "look" if look else "take", ttl_s, json.dumps(unit.as_json())]
-        with _reachable():
-            state, used = self._take(
-                keys=[units_key(unit.user_id, unit.feature, cycle), unsettled_key()],
-                args=[*given, *(("0",) if known is None else ("1", *known))],
-            )
+        keys = [units_key(unit.user_id, unit.feature, cycle), unsettled_key(), due_key()]
+        given = [unit.id, limit, "look" if look else "take", self._ttl_s(cycle), _written(unit), self._asked_s()]
+        state, used = self._call("take", keys, [*given, *(("0",) if known is None else ("1", *known))])
         return cast("Taking", state), int(used)
 
-    def note(self, unit: Unit, *, ttl_s: int, overwrite: bool) -> bool:
-        """Note a unit as unsettled, and where its cycle is known, count it as taken or returned.
-
-        Args:
-            overwrite: whether it counts also against what the set says by now.
-
-        Returns:
-            whether it was not noted before.
-        """
+    def reserve(self, unit: Unit) -> bool:
+        """Note a unit whose cycle nobody could tell, to be counted later; False where it was noted before."""
         with _reachable(), self._redis.pipeline() as together:
-            together.hset(unsettled_key(), unit.id, json.dumps(unit.as_json()))
-            if unit.cycle is not None:
-                key = units_key(unit.user_id, unit.feature, unit.cycle)
-                together.zadd(key, {unit.id: 0 if unit.returned else 1}, nx=not overwrite)
-                together.expire(key, ttl_s)
+            together.hset(unsettled_key(), unit.id, _written(unit))
+            together.zadd(due_key(), {unit.id: self._asked_s()})
             return bool(together.execute()[0])
+
+    def end(self, unit: Unit) -> None:
+        """Count a unit as its state says, whatever was said before, and have the records show it."""
+        keys, given = [unsettled_key(), due_key()], [unit.id, _written(unit), self._clock()]
+        if unit.cycle is not None:
+            keys.append(units_key(unit.user_id, unit.feature, unit.cycle))
+            given += [int(unit.counts), self._ttl_s(unit.cycle)]
+        self._call("end", keys, given)
 
     def noted(self, unit_id: str) -> Unit | None:
         """Return a unit that is not settled."""
@@ -102,11 +123,13 @@ class Units:
             stored = cast("str | None", self._redis.hget(unsettled_key(), unit_id))
         return Unit.from_json(json.loads(stored)) if stored else None
 
-    def all_noted(self) -> list[Unit]:
-        """Return every unit that is not settled."""
+    def due(self, most: int) -> list[Noted]:
+        """Return units that can be settled, those that wait longest first."""
+        now_s = self._clock()
         with _reachable():
-            stored = [value for _, value in self._redis.hscan_iter(unsettled_key())]
-        return [Unit.from_json(json.loads(value)) for value in stored]
+            ids = cast("list[str]", self._redis.zrangebyscore(due_key(), "-inf", now_s, start=0, num=most))
+            stored = cast("list[str | None]", self._redis.hmget(unsettled_key(), ids)) if ids else []
+        return [Noted(Unit.from_json(json.loads(raw)), raw, now_s) for raw in stored if raw]
 
     def is_taken(self, unit: Unit, cycle: Cycle) -> bool | None:
         """Tell whether a unit is taken; None where the set has not heard of it."""
@@ -114,11 +137,21 @@ class Units:
             score = self._redis.zscore(units_key(unit.user_id, unit.feature, cycle), unit.id)
         return None if score is None else score == 1
 
-    def settled(self, unit: Unit, cycle: Cycle, *, taken: bool) -> bool:
-        """Forget that a unit is unsettled, its row being written or deleted; False where it changed meanwhile."""
+    def settled(self, noted: Noted, unit: Unit, cycle: Cycle) -> bool:
+        """Forget that a unit is unsettled, its row being written or deleted; False where it changed meanwhile.
+
+        Args:
+            noted: the unit as it was read.
+            unit: as its row has it now.
+        """
+        keys = [unsettled_key(), due_key(), units_key(unit.user_id, unit.feature, cycle)]
+        given = [unit.id, noted.raw, noted.read_s, int(unit.counts), self._ttl_s(cycle)]
+        return bool(self._call("settled", keys, given))
+
+    def put_off(self, unit: Unit) -> None:
+        """Look at a unit again in a while."""
         with _reachable():
-            keys = [units_key(unit.user_id, unit.feature, cycle), unsettled_key()]
-            return bool(self._settled(keys=keys, args=[unit.id, int(taken)]))
+            self._redis.zadd(due_key(), {unit.id: self._asked_s()}, xx=True)
 
     def set_rejected(self, rejected: bool) -> None:
         """Raise or lower the flag that the record store refuses the service."""
@@ -133,6 +166,16 @@ class Units:
         with _reachable():
             return bool(self._redis.exists(rejected_key()))
 
+    def _asked_s(self) -> float:
+        return self._clock() + RESERVED_S
+
+    def _ttl_s(self, cycle: Cycle) -> int:
+        return KEEP_S + max(0, int(cycle.end.timestamp() - self._clock()))
+
+    def _call(self, name: str, keys: Sequence[str], given: Sequence[Any]) -> Any:
+        with _reachable():
+            return self._scripts[name](keys=keys, args=given)
+
 
 @contextmanager
 def _reachable() -> Iterator[None]:
@@ -143,5 +186,10 @@ def _reachable() -> Iterator[None]:
         raise LedgerUnavailable(f"Redis: {error}") from error
 
 
+def _written(unit: Unit) -> str:
+    return json.dumps(unit.as_json())
+
+
+@cache
 def _source(name: str) -> str:
     return resources.files("geniequeue.quota").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,13 +13,12 @@ from geniequeue.quota.tiers import UNLIMITED
 from geniequeue.records.values import normal_timestamp
 
 Decision = Literal["allowed", "limit_reached", "not_in_tier"]
+State = Literal["reserved", "used", "returned"]
 
 MESSAGES: Mapping[Decision, str] = {
     "limit_reached": "You have reached your plan limit for this feature. Upgrade to continue.",
     "not_in_tier": "Your plan does not include this feature. Upgrade to continue.",
 }
-
-_NAMESPACE = uuid.UUID("0f7c8a52-52f5-5d0f-8f0e-7b3b0a1f6c11")
 
 
 @dataclass(frozen=True)
@@ -55,15 +53,28 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What somebody may still do.
+
+    Attributes:
+        tier: as the table of tiers calls it.
+        verdicts: one for each feature.
+    """
+
+    tier: str
+    verdicts: Mapping[str, Verdict]
+
+
+@dataclass(frozen=True)
 class Unit:
     """What one job uses of a feature: one row of `user_usage_counts`.
 
     Attributes:
-        id: from job and round, so that taking it twice counts once.
+        id: that of the run which took it, so that taking it twice counts once.
         user_id: who pays.
         at: when it was taken, ISO 8601; decides the cycle of one that is counted later.
         cycle: the billing cycle it counts in; None for an unverified one until the records could be asked.
-        returned: given back.
+        state: `reserved` when it is taken, `used` or `returned` when its job has ended.
     """
 
     id: str
@@ -71,7 +82,12 @@ class Unit:
     feature: str
     at: str
     cycle: Cycle | None = None
-    returned: bool = False
+    state: State = "reserved"
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is taken: reserved ones count too."""
+        return self.state != "returned"
 
     def as_json(self) -> dict[str, Any]:
         """Return the members as a run and Redis keep them."""
@@ -83,7 +99,7 @@ class Unit:
             "at": self.at,
             "cycle_start": start,
             "cycle_end": end,
-            "returned": self.returned,
+            "state": self.state,
         }
 
     @classmethod
@@ -91,7 +107,7 @@ class Unit:
         """Read a unit back."""
         start, end = stored["cycle_start"], stored["cycle_end"]
         cycle = Cycle(datetime.fromisoformat(start), datetime.fromisoformat(end)) if start else None
-        return cls(stored["id"], stored["user_id"], stored["feature"], stored["at"], cycle, stored["returned"])
+        return cls(stored["id"], stored["user_id"], stored["feature"], stored["at"], cycle, stored["state"])
 
 
 @dataclass(frozen=True)
@@ -101,7 +117,7 @@ class Reservation:
     Attributes:
         unit: what it took; None where it was refused or is not counted.
         unverified: let through because the quota could not be asked; to be counted later.
-        fresh: taken by this call and not before; whoever asked gives it back where no job comes of it.
+        fresh: taken by this call and not before; whoever asked gives it back where another run has its job.
     """
 
     verdict: Verdict
@@ -120,8 +136,3 @@ class QuotaRefused(RequestRefused):
     def body(self) -> dict[str, Any]:
         """Return the three members of the answer."""
         return {"error": self.code, "reason": self.reason, "message": self.message}
-
-
-def unit_id_of(job_id: str, round_: int) -> str:
-    """Return the id of the unit that a job's round takes."""
-    return str(uuid.uuid5(_NAMESPACE, f"unit:{job_id}:{round_}"))

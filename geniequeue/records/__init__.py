@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from geniequeue.records.protocol import RecordStore
 
 EMBEDDED_PATIENCE_S = 10.0
-DIRECTUS_PATIENCE_S = 30.0
 
 
 def open_store(settings: Settings, *, patience_s: float | None = None) -> RecordStore:
@@ -23,9 +22,11 @@ def open_store(settings: Settings, *, patience_s: float | None = None) -> Record
     """
     if settings.directus_url is not None:
         from geniequeue.records.directus import DirectusStore
+        from geniequeue.records.service_token import FixedToken, TokenFile
 
-        token = settings.directus_token or ""
-        return DirectusStore(settings.directus_url, token, deadline_s=patience_s or DIRECTUS_PATIENCE_S)
+        path = settings.directus_token_file
+        token = TokenFile(path) if path else FixedToken(settings.directus_token or "")
+        return DirectusStore(settings.directus_url, token, deadline_s=patience_s or settings.directus_timeout_s)
     from geniequeue.records.embedded import EmbeddedStore
 
     root = settings.var_dir / "records"

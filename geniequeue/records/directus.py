@@ -5,6 +5,7 @@
     directus_files.py     files, for one caller: read, download, delete
     directus_uploads.py   upload
     directus_caller.py    a caller's token, and what its refusal means
+    service_token.py      the service's own, fixed or from a file
     directus_query.py     filters, orders and pages in Directus' words
     directus_shapes.py    answers read into the protocol's values
     directus_content.py   contents on their way
@@ -29,6 +30,7 @@ from geniequeue.records.directus_items import ItemAccess
 from geniequeue.records.directus_shapes import ACCOUNT_FIELDS, USERS, id_of, user_of
 from geniequeue.records.directus_uploads import UploadAccess
 from geniequeue.records.protocol import Records, RecordStore, User
+from geniequeue.records.service_token import FixedToken, TokenSource
 from geniequeue.records.values import normal_uuid
 
 
@@ -71,7 +73,7 @@ class DirectusStore(RecordStore):
 
     Args:
         url: its address.
-        token: static token of the service account.
+        token: static token of the service account, or where it comes from.
         deadline_s: how long one call may take in all; transfers of contents have their own time.
         sleep: waits some seconds before a further try.
     """
@@ -79,13 +81,14 @@ class DirectusStore(RecordStore):
     def __init__(
         self,
         url: str,
-        token: str,
+        token: str | TokenSource,
         *,
         deadline_s: float = DEADLINE_S,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.http = DirectusHttp(url, deadline_s=deadline_s, sleep=sleep)
-        self._service = DirectusRecords(self.http, token, service=True)
+        source = FixedToken(token) if isinstance(token, str) else token
+        self._service = DirectusRecords(self.http, source, service=True)
 
     def as_service(self) -> Records:
         """Return the store with the rights of the service account."""
@@ -93,7 +96,7 @@ class DirectusStore(RecordStore):
 
     def as_user(self, token: str) -> Records:
         """Return the store with the rights of whoever holds `token`."""
-        return DirectusRecords(self.http, token, service=False, steward=self._service)
+        return DirectusRecords(self.http, FixedToken(token), service=False, steward=self._service)
 
     def request(self, call: Call) -> Any:
         """Send a request of the caller's own with the service's token; return its data."""

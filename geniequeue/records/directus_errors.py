@@ -17,6 +17,7 @@ from geniequeue.errors import (
     RecordInvalid,
     RecordNotUnique,
     RecordsUnavailable,
+    RightMissing,
 )
 
 NOT_ACCEPTED = frozenset({"INVALID_CREDENTIALS", "TOKEN_EXPIRED", "INVALID_TOKEN", "USER_SUSPENDED", "INVALID_IP"})
@@ -61,6 +62,16 @@ def forbidden(collection: str, action: str) -> RecordForbidden:
     """Return the one answer for what is missing, hidden or not allowed: Directus does not tell which."""
     return RecordForbidden(
         f"expected an item of {collection} that exists and that you may {action}, got none; check its id and its owner",
+        collection=collection,
+        action=action,
+    )
+
+
+def right_missing(collection: str, action: str) -> RightMissing:
+    """Return the error for what the service's own account may not do."""
+    return RightMissing(
+        f"expected the service account to have the right to {action} in {collection}, got a refusal; "
+        "run `geniequeue directus-setup`",
         collection=collection,
         action=action,
     )

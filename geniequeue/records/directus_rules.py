@@ -26,17 +26,11 @@ from geniequeue.records.directus_shapes import FILES, USERS
 from geniequeue.records.schema import COLLECTIONS
 
 SET_BY_DIRECTUS = frozenset(
-    {
-        (FILES, "uploaded_by"),
-        *(
-            (shape.name, field.name)
-            for shape in COLLECTIONS.values()
-            for field in shape.fields
-            if field.fill == "caller"
-        ),
-    }
+    (shape.name, field.name) for shape in COLLECTIONS.values() for field in shape.fields if field.fill == "caller"
 )
 """Fields that hold the caller in every new item, whatever he sends."""
+PRESET_BY_DIRECTUS = frozenset({(FILES, "uploaded_by")})
+"""Fields that hold the caller unless he sends another: when its content is there, an upload's form is written again."""
 _ME = "$CURRENT_USER"
 
 
@@ -120,7 +114,7 @@ def _filter(condition: Condition, aliases: Mapping[str, str]) -> dict[str, Any]:
 def _validation(collection: str, condition: Condition, aliases: Mapping[str, str]) -> dict[str, Any]:
     match condition:
         case Own(field):
-            return {} if (collection, field) in SET_BY_DIRECTUS else {field: {"_submitted": True, "_eq": _ME}}
+            return _own_when_created(collection, field)
         case Equals(field, None):
             return {field: {"_null": True}}
         case Equals(field, value):
@@ -134,6 +128,13 @@ def _validation(collection: str, condition: Condition, aliases: Mapping[str, str
             return parts[0] if len(parts) == 1 else {"_and": parts}
         case Everything():
             return {}
+
+
+def _own_when_created(collection: str, field: str) -> dict[str, Any]:
+    if (collection, field) in SET_BY_DIRECTUS:
+        return {}
+    sent = {} if (collection, field) in PRESET_BY_DIRECTUS else {"_submitted": True}
+    return {field: {**sent, "_eq": _ME}}
 
 
 def _validations(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from geniequeue.errors import RecordForbidden, RecordInvalid, RecordNotUnique, RecordsUnavailable
+import urllib3
+
+from geniequeue.errors import RecordForbidden, RecordNotUnique, RecordsUnavailable, RecordTooLarge
 from geniequeue.records.definition import Collection, Field
-from geniequeue.records.directus_content import Multipart
-from geniequeue.records.directus_errors import ValuesRefused, forbidden, unavailable
-from geniequeue.records.directus_files import ABANDONED_S, TRANSFER_S, FileAccess, taken
-from geniequeue.records.directus_http import Call, Deadline, path_of
+from geniequeue.records.directus_content import CHUNK_BYTES, Multipart
+from geniequeue.records.directus_errors import TokenRefused, ValuesRefused, forbidden, right_missing, unavailable
+from geniequeue.records.directus_files import TRANSFER_S, FileAccess, taken
+from geniequeue.records.directus_http import Call, Deadline, DirectusHttp, path_of
 from geniequeue.records.directus_shapes import FILE_FIELDS, FILES, USERS, file_of, id_of
 from geniequeue.records.filenames import clean_filename, clean_media_type
 from geniequeue.records.protocol import FileInfo
+from geniequeue.records.service_token import TokenSource
 from geniequeue.records.values import check_value
 
 SETTLE_S = (0.2, 0.5, 1.0, 2.0)
@@ -28,6 +31,13 @@ _SHAPE = Collection(
 class UploadAccess(FileAccess):
     """The file half of `Records`, whole."""
 
+    def __init__(
+        self, http: DirectusHttp, token: TokenSource, *, service: bool, steward: FileAccess | None = None
+    ) -> None:
+        super().__init__(http, token, service=service, steward=steward)
+        # ids whose upload is not known to be whole, with the monotonic time when the first try began
+        self._cut: dict[str, float] = {}
+
     def upload(
         self,
         source: Path,
@@ -40,21 +50,22 @@ class UploadAccess(FileAccess):
     ) -> FileInfo:
         """Store `source` under a chosen id; raises `RecordNotUnique`.
 
-        Directus names the caller as owner, whatever the upload says, so the service names the real one afterwards;
-        without `owner_id` the service's own account stays the owner.
+        Nobody looks first whether the id is free, for Directus refuses one that is not. It makes the caller the owner
+        while the content comes and takes the owner of the form when it is there; where it does not, the service names
+        the real one afterwards. Without `owner_id` the service's own account stays the owner.
         """
         key = check_value(_SHAPE, "id", file_id, "create")
         owner = check_value(_SHAPE, "uploaded_by", owner_id, "create")
         into = check_value(_SHAPE, "folder", folder, "create")
         self._check_owner(owner)
-        if self._steward.size_after_cleaning(key, ABANDONED_S) is not None:
-            raise taken()
-        fields = {"id": key} | ({"folder": into} if into else {})
-        form = Multipart(fields, source, clean_filename(filename), clean_media_type(mime))
-        info = self._sent(form, source, key)
-        if not self._service or owner is None or owner == info.uploaded_by:
-            return info
-        return self._give_to(info, owner)
+        named = {"id": key, "folder": into, "uploaded_by": owner if self._service else None}
+        fields = {name: value for name, value in named.items() if value}
+        info = self._sent(Multipart(fields, source, clean_filename(filename), clean_media_type(mime)), source, key)
+        if self._service and owner is not None and owner != info.uploaded_by:
+            self._cut.setdefault(key, time.monotonic())
+            info = self._give_to(info, owner)
+        self._cut.pop(key, None)
+        return info
 
     def _sent(self, form: Multipart, source: Path, key: str) -> FileInfo:
         """Send a form until it has arrived whole; a source that can be read only once is sent once.
@@ -63,44 +74,61 @@ class UploadAccess(FileAccess):
         no proof that somebody else took it.
         """
         call = Call("POST", path_of("files", fields=",".join(FILE_FIELDS)), FILES, "create", repeatable=False)
-        deadline, was_cut = Deadline(TRANSFER_S), False
+        deadline, began = Deadline(TRANSFER_S), time.monotonic()
         for last in self._tries(deadline):
             try:
                 return self._send_once(form, source, key, call, deadline)
             except (RecordsUnavailable, RecordNotUnique) as error:
-                if isinstance(error, RecordNotUnique) and not was_cut:
-                    raise
-                was_cut = True
-                if self._arrived(form, source, key):
+                if isinstance(error, RecordsUnavailable):
+                    self._cut.setdefault(key, began)
+                if self._stands(form, source, key):
                     return self._steward.get_file(key)
                 if last or not source.is_file():
                     raise unavailable(FILES, "create", "an upload cut off") from error
         raise unavailable(FILES, "create", "no answer in time")
 
-    def _arrived(self, form: Multipart, source: Path, key: str) -> bool:
-        """Say whether a content whose upload brought no answer is whole; remove what is half.
+    def _stands(self, form: Multipart, source: Path, key: str) -> bool:
+        """Say whether the content stands under its id after a try that was refused or brought no answer.
 
-        Directus may still be busy with what it got: a record appears late, and gets its size later.
+        What is half is removed where this process left it, or where it was abandoned.
 
         Raises:
-            RecordNotUnique: another file stands there.
+            RecordNotUnique: another file stands there, or somebody else is uploading one.
         """
+        began = self._cut.get(key)
+        if began is None:
+            if self._steward.size_after_cleaning(key) is not None:
+                raise taken()
+            return False
+        self._let_settle(form, source, key)
+        size_bytes = self._steward.size_after_cleaning(key, time.monotonic() - began)
+        if size_bytes is None:
+            return False
+        if not source.is_file() or size_bytes != source.stat().st_size or not self._holds(key, source, size_bytes):
+            raise taken()
+        return True
+
+    def _let_settle(self, form: Multipart, source: Path, key: str) -> None:
+        """Wait while Directus may be busy with what it got: a record appears late, and gets its size later."""
         whole = source.is_file() and form.sent_bytes == source.stat().st_size
         for pause_s in SETTLE_S if form.sent_bytes else ():
             state = self._steward.standing(key)
             if state == "complete" or (state == "half" and not whole):
-                break
+                return
             self._http.sleep(pause_s)
-        size_bytes = self._steward.size_after_cleaning(key, 0.0)
-        if size_bytes not in (None, form.sent_bytes if whole else None):
-            raise taken()
-        return size_bytes is not None
+
+    def _holds(self, key: str, source: Path, size_bytes: int) -> bool:
+        """Say whether the file under an id has the content of `source`, which is as long."""
+        with self._steward._open(key, size_bytes) as stored, source.open("rb") as content:
+            while chunk := content.read(CHUNK_BYTES):
+                if stored.read(len(chunk)) != chunk:
+                    return False
+        return True
 
     def _send_once(self, form: Multipart, source: Path, key: str, call: Call, deadline: Deadline) -> FileInfo:
-        with source.open("rb") as content:
-            body = form.chunks(content, deadline)
-            response = self._http.stream(self._checked_token(call), call, body=body, headers=form.headers())
-        with self._token_checked(call):
+        with self._sending(call) as token:
+            with source.open("rb") as content:
+                response = self._http.stream(token, call, body=form.chunks(content, deadline), headers=form.headers())
             if not 200 <= response.status < 300:
                 self._refuse_upload(response, call)
         answer = self._http.data(response, call)
@@ -112,10 +140,10 @@ class UploadAccess(FileAccess):
             raise unavailable(FILES, "create", f"{info.filesize} bytes kept of {form.sent_bytes}")
         return info
 
-    def _refuse_upload(self, response: Any, call: Call) -> None:
+    def _refuse_upload(self, response: urllib3.BaseHTTPResponse, call: Call) -> None:
         if response.status in (408, 413):
             response.close()
-            raise RecordInvalid(
+            raise RecordTooLarge(
                 "expected Directus to take the whole file, got a refusal of its size or duration; "
                 "raise FILES_MAX_UPLOAD_SIZE, or the limit of the proxy before it",
                 collection=FILES,
@@ -123,10 +151,14 @@ class UploadAccess(FileAccess):
             )
         try:
             self._http.refuse(response, call)
+        except TokenRefused:
+            raise
         except ValuesRefused:
             if self._service:
                 raise
             raise forbidden(FILES, "create") from None
+        except RecordForbidden:
+            raise right_missing(FILES, "create") if self._service else forbidden(FILES, "create") from None
 
     def _give_to(self, info: FileInfo, owner: str) -> FileInfo:
         path = path_of("files", info.id, fields="id,uploaded_by")

@@ -41,8 +41,9 @@ class FileAccess(Access):
         """Open a file's content for streaming; the caller closes it and counts what it reads."""
         return self._open(self._record(file_id, "read"))
 
-    def download(self, file_id: str, target: Path, *, max_bytes: int) -> FileInfo:
-        """Stream a file's content to `target` (a new file) and check its length."""
+    def download(self, file_id: str, target: Path, *, max_bytes: int, size_bytes: int | None = None) -> None:
+        """Stream a file's content to `target` (a new file) and check its length; the record is at hand anyway."""
+        del size_bytes
         info = self._record(file_id, "read")
         if info.filesize > max_bytes:
             raise RecordInvalid(
@@ -56,7 +57,6 @@ class FileAccess(Access):
             except BaseException:
                 target.unlink()
                 raise
-        return info
 
     def location(self, file_id: str) -> str:
         """Return the path where a file's content is, or would be."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from geniequeue.errors import RecordInvalid
 from geniequeue.records.definition import PRIMARY_KEY, Action, Collection, Field
 from geniequeue.records.embedded_access import Access, Permission, check_fields, forbidden
 from geniequeue.records.embedded_query import filter_clause, order, page
-from geniequeue.records.embedded_sql import Clause, count, delete, has_id, insert, returning, select, update
+from geniequeue.records.embedded_sql import Clause, count, delete, has_id, insert, is_in, returning, select, update
 from geniequeue.records.embedded_tables import filled, to_column, to_item
 from geniequeue.records.protocol import Filter, Item
 from geniequeue.records.schema import COLLECTIONS
-from geniequeue.records.values import check_complete, check_data, known_field, normal_uuid
+from geniequeue.records.values import check_complete, check_data, check_nobody_noted, known_field, normal_uuid
 
 
 class ItemAccess(Access):
@@ -59,17 +61,19 @@ class ItemAccess(Access):
     def create_item(self, collection: str, data: Mapping[str, Any]) -> Item:
         """Create an item under the id in `data`, or a new one; raises `RecordNotUnique`."""
         permission, shape = self._opened(collection, "create")
-        given = check_data(shape, data, "create")
-        check_fields(permission, given, collection, "create")
-        item = filled(shape, given, permission.caller.user_id)
-        check_complete(shape, item)
-        added = insert(collection, _row(shape, item)).then(returning(shape.by_name))
-        allowed = select(collection, ("id",), has_id(item[PRIMARY_KEY]), permission.where)
+        item = _new(permission, shape, data)
         with self._database.writing(collection, "create") as connection:
-            row = added.run(connection).fetchall()[0]
-            if not allowed.run(connection).fetchall():
-                raise forbidden(collection, "create")
+            row = _added(connection, permission, shape, item)
         return to_item(shape.fields, row)
+
+    def create_items(self, collection: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Create many items at once, all of them or none."""
+        permission, shape = self._opened(collection, "create")
+        check_nobody_noted(shape)
+        items = [_new(permission, shape, row) for row in rows]
+        with self._database.writing(collection, "create") as connection:
+            for item in items:
+                _added(connection, permission, shape, item)
 
     def update_item(self, collection: str, item_id: str, data: Mapping[str, Any]) -> Item:
         """Change the named fields of an existing item and return it."""
@@ -83,6 +87,21 @@ class ItemAccess(Access):
         if not rows:
             raise forbidden(collection, "update")
         return to_item(shape.fields, rows[0])
+
+    def update_items(self, collection: str, item_ids: Sequence[str], data: Mapping[str, Any]) -> list[str]:
+        """Change the named fields of many items alike; return the ids of those changed."""
+        permission, shape = self._opened(collection, "update")
+        changes = _changes(shape, check_data(shape, data, "update"), "")
+        check_fields(permission, changes, collection, "update")
+        keys = json.dumps([key for key in map(normal_uuid, item_ids) if key is not None])
+        named = is_in(PRIMARY_KEY, Clause("SELECT value FROM json_each(?)", (keys,)))
+        there = count(collection, named)
+        change = update(collection, _row(shape, changes), named, permission.where).then(returning((PRIMARY_KEY,)))
+        with self._database.writing(collection, "update") as connection:
+            changed = [str(row[0]) for row in change.run(connection).fetchall()]
+            if len(changed) != there.run(connection).fetchone()[0]:
+                raise forbidden(collection, "update")
+        return changed
 
     def delete_item(self, collection: str, item_id: str) -> None:
         """Delete an item that exists."""
@@ -99,6 +118,25 @@ class ItemAccess(Access):
         if shape is None:
             raise forbidden(collection, action)
         return permission, shape
+
+
+def _new(permission: Permission, shape: Collection, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a new item, checked and complete."""
+    given = check_data(shape, data, "create")
+    check_fields(permission, given, shape.name, "create")
+    item = filled(shape, given, permission.caller.user_id)
+    check_complete(shape, item)
+    return item
+
+
+def _added(
+    connection: sqlite3.Connection, permission: Permission, shape: Collection, item: Mapping[str, Any]
+) -> Sequence[Any]:
+    """Add an item and return its row; the caller must be allowed to have added it."""
+    row = insert(shape.name, _row(shape, item)).then(returning(shape.by_name)).run(connection).fetchall()[0]
+    if not select(shape.name, ("id",), has_id(item[PRIMARY_KEY]), permission.where).run(connection).fetchall():
+        raise forbidden(shape.name, "create")
+    return cast("Sequence[Any]", row)
 
 
 def _key(collection: str, action: Action, item_id: str) -> Clause:

@@ -7,13 +7,11 @@ does nothing. It needs an administrator's token; the service's own is not enough
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from geniequeue.errors import RecordForbidden
-from geniequeue.records.definition import PRIMARY_KEY, Everything, Field, Rule
+from geniequeue.records.definition import PRIMARY_KEY, Field
 from geniequeue.records.directus import DirectusStore
 from geniequeue.records.directus_fields import (
     alias_payload,
@@ -24,25 +22,19 @@ from geniequeue.records.directus_fields import (
 )
 from geniequeue.records.directus_http import Call, path_of
 from geniequeue.records.directus_rules import Link, links_of, permission_of
-from geniequeue.records.directus_shapes import USERS
-from geniequeue.records.schema import COLLECTIONS, CREATOR_RULES, SERVICE_RULES, USER_FIELDS
-
-_IDS = uuid.UUID("8d3f3a63-6f0f-4d5c-9a5e-0f8e2b7a4c11")
-CREATOR_POLICY = str(uuid.uuid5(_IDS, "policy of creators"))
-SERVICE_POLICY = str(uuid.uuid5(_IDS, "policy of the service"))
-SERVICE_ROLE = str(uuid.uuid5(_IDS, "role of the service"))
-SERVICE_ACCOUNT = str(uuid.uuid5(_IDS, "account of the service"))
-ALIAS_PREFIX = "geniequeue_"
-
-_SYSTEM_RULES = tuple(
-    Rule(f"directus_{name}", "read", Everything())
-    for name in ("roles", "policies", "access", "collections", "fields", "relations")
+from geniequeue.records.directus_state import (
+    CREATOR_POLICY,
+    POLICIES,
+    SERVICE_ACCOUNT,
+    SERVICE_POLICY,
+    SERVICE_ROLE,
+    State,
+    read_state,
+    wanted_fields,
 )
-"""What tells the service whether an account is an administrator's, and `doctor` whether a field is missing."""
-POLICIES: Mapping[str, tuple[str, tuple[Rule, ...]]] = {
-    CREATOR_POLICY: ("geniequeue creators", CREATOR_RULES),
-    SERVICE_POLICY: ("geniequeue service", SERVICE_RULES + _SYSTEM_RULES),
-}
+from geniequeue.records.schema import COLLECTIONS, CREATOR_RULES
+
+ALIAS_PREFIX = "geniequeue_"
 
 
 @dataclass(frozen=True)
@@ -58,43 +50,37 @@ class Step:
     call: Call | None
 
 
-@dataclass(frozen=True)
-class State:
-    """What is there.
-
-    Attributes:
-        fields: type of each field, by collection and name.
-        relations: name of the alias (or None), by collection and field.
-        permissions: of our policies, by policy, collection and action.
-        ids: of the roles, policies, accounts and links that could be ours.
-    """
-
-    fields: Mapping[str, Mapping[str, str]]
-    relations: Mapping[tuple[str, str], str | None]
-    permissions: Mapping[tuple[str, str, str], Mapping[str, Any]]
-    ids: frozenset[str]
-
-
 def plan(store: DirectusStore, *, creator_role: str | None = None, service_token: str | None = None) -> list[Step]:
-    """Return what is missing, in the order in which it can be created; nothing where all is there.
+    """Return what is missing; see `plan_from`.
 
     Args:
         store: opened with an administrator's token.
-        creator_role: id of the customer's own role whose accounts are creators; None leaves the policy unattached.
-        service_token: static token for a new service account; None creates none.
 
     Raises:
-        RecordForbidden: the token is not an administrator's.
+        RecordForbidden: the store's token is not an administrator's.
     """
-    state = _read(store)
+    return plan_from(read_state(store), creator_role=creator_role, service_token=service_token)
+
+
+def plan_from(
+    state: State, *, creator_role: str | None = None, service_token: str | None = None, reset_token: bool = False
+) -> list[Step]:
+    """Return what is missing, in the order in which it can be created; nothing where all is there.
+
+    Args:
+        creator_role: id of the customer's own role whose accounts are creators; None leaves the holders of the policy
+            as they are.
+        service_token: static token for a new service account; None creates none.
+        reset_token: whether an account that is there gets that token too.
+    """
     aliases = {link.collection: _alias(state, link) for link in links_of(CREATOR_RULES) if link.alias}
     return [
         *_missing_fields(state),
         *_missing_relations(state, aliases),
         *_missing_policies(state, aliases),
         *_missing_role(state),
-        *(_missing_account(state, service_token) if service_token else ()),
-        *(_missing_creators(state, creator_role) if creator_role else ()),
+        *_missing_creators(state, creator_role),
+        *(_missing_account(state, service_token, reset_token) if service_token else ()),
     ]
 
 
@@ -109,59 +95,12 @@ def apply(store: DirectusStore, steps: Iterable[Step]) -> list[Step]:
     return left
 
 
-def missing(store: DirectusStore) -> list[str]:
-    """Return which collections and fields the store's own account does not see, for `doctor`."""
-    found = []
-    for name, fields in _wanted().items():
-        try:
-            rows = store.request(Call("GET", path_of("fields", name), name, "read"))
-        except RecordForbidden:
-            found.append(name)
-            continue
-        seen = {row["field"] for row in rows}
-        found += [f"{name}.{field.name}" for field in fields if field.name not in seen]
-    return found
-
-
-def _read(store: DirectusStore) -> State:
-    ours = {"policy": {"_in": list(POLICIES)}}
-    fields: dict[str, dict[str, str]] = {}
-    for row in store.request(_look("fields")):
-        fields.setdefault(row["collection"], {})[row["field"]] = row["type"]
-    permissions = store.request(_look("permissions", filter=ours, limit="-1"))
-    return State(
-        fields=fields,
-        relations={
-            (row["collection"], row["field"]): (row["meta"] or {}).get("one_field")
-            for row in store.request(_look("relations"))
-        },
-        permissions={(row["policy"], row["collection"], row["action"]): row for row in permissions},
-        ids=frozenset(_ids(store)),
-    )
-
-
-def _ids(store: DirectusStore) -> Iterator[str]:
-    for name in ("roles", "policies", "users"):
-        yield from (row["id"] for row in store.request(_look(name, fields="id", limit="-1")))
-    for row in store.request(_look("access", fields="role,policy", limit="-1")):
-        if row["role"] and row["policy"]:
-            yield _link_id(row["role"], row["policy"])
-
-
-def _look(name: str, **query: object) -> Call:
-    return Call("GET", path_of(name, **query), f"directus_{name}", "read")
-
-
 def _create(name: str, text: str, body: Mapping[str, Any], *below: str) -> Step:
     return Step(text, Call("POST", path_of(name, *below), f"directus_{name}", "create", dict(body), repeatable=False))
 
 
-def _wanted() -> dict[str, tuple[Field, ...]]:
-    return {**{name: shape.fields for name, shape in COLLECTIONS.items()}, USERS: USER_FIELDS}
-
-
 def _missing_fields(state: State) -> Iterator[Step]:
-    for name, fields in _wanted().items():
+    for name, fields in wanted_fields().items():
         present = state.fields.get(name)
         if present is None:
             yield _create("collections", f"create the collection {name}", collection_payload(COLLECTIONS[name]))
@@ -204,7 +143,7 @@ def _alias(state: State, link: Link) -> str:
 
 def _missing_policies(state: State, aliases: Mapping[str, str]) -> Iterator[Step]:
     for policy, (name, rules) in POLICIES.items():
-        if policy not in state.ids:
+        if policy not in state.policies:
             body = {"id": policy, "name": name, "icon": "work", "description": "Kept up to date by geniequeue."}
             yield _create("policies", f"create the policy {name}", {**body, "app_access": False, "admin_access": False})
         for rule in rules:
@@ -225,26 +164,30 @@ def _missing_permission(present: Mapping[str, Any] | None, wanted: Mapping[str, 
 
 def _missing_role(state: State) -> Iterator[Step]:
     name = POLICIES[SERVICE_POLICY][0]
-    if SERVICE_ROLE not in state.ids:
+    if SERVICE_ROLE not in state.roles:
         yield _create("roles", f"create the role {name}", {"id": SERVICE_ROLE, "name": name, "icon": "work"})
     yield from _missing_link(state, SERVICE_ROLE, SERVICE_POLICY, f"attach the policy {name} to its role")
 
 
-def _missing_creators(state: State, role: str) -> Iterator[Step]:
-    text = f"attach the policy {POLICIES[CREATOR_POLICY][0]} to the role {role}"
-    yield from _missing_link(state, role, CREATOR_POLICY, text)
+def _missing_creators(state: State, role: str | None) -> Iterator[Step]:
+    name = POLICIES[CREATOR_POLICY][0]
+    if role is not None:
+        text = f"attach the policy {name} to the role {state.roles.get(role, role)}"
+        yield from _missing_link(state, role, CREATOR_POLICY, text)
+    elif not state.holders[CREATOR_POLICY]:
+        yield Step(f"name the role of your creators, to which the policy {name} is attached then", None)
 
 
 def _missing_link(state: State, role: str, policy: str, text: str) -> Iterator[Step]:
-    if _link_id(role, policy) not in state.ids:
+    if role not in state.holders[policy]:
         yield _create("access", text, {"role": role, "policy": policy})
 
 
-def _link_id(role: str, policy: str) -> str:
-    return f"{role}/{policy}"
-
-
-def _missing_account(state: State, token: str) -> Iterator[Step]:
-    if SERVICE_ACCOUNT not in state.ids:
+def _missing_account(state: State, token: str, reset_token: bool) -> Iterator[Step]:
+    if not state.has_account:
         body = {"id": SERVICE_ACCOUNT, "first_name": "geniequeue", "role": SERVICE_ROLE, "token": token}
         yield _create("users", "create the account of the service", {**body, "status": "active"})
+    elif reset_token:
+        body = {"token": token, "status": "active", "role": SERVICE_ROLE}
+        call = Call("PATCH", path_of("users", SERVICE_ACCOUNT), "directus_users", "update", body)
+        yield Step("give the account of the service another token", call)

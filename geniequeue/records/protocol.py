@@ -93,8 +93,22 @@ class Records(Protocol):
     def create_item(self, collection: str, data: Mapping[str, Any]) -> Item:
         """Create an item under the id in `data`, or a new one; raises `RecordNotUnique`."""
 
+    def create_items(self, collection: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Create many items at once, all of them or none; of a collection that does not note who created an item.
+
+        Raises:
+            RecordNotUnique: one of the ids exists; also where an answer was lost and this very call had created them.
+        """
+
     def update_item(self, collection: str, item_id: str, data: Mapping[str, Any]) -> Item:
         """Change the named fields of an existing item and return it."""
+
+    def update_items(self, collection: str, item_ids: Sequence[str], data: Mapping[str, Any]) -> list[str]:
+        """Change the named fields of many items alike; return the ids of those changed, in any order.
+
+        Items that are not there are left out; one that the caller may not change has its like refused as well. Of many,
+        some may be changed when this raises; doing it again is safe.
+        """
 
     def delete_item(self, collection: str, item_id: str) -> None:
         """Delete an item that exists."""
@@ -105,11 +119,16 @@ class Records(Protocol):
     def open_file(self, file_id: str) -> BinaryIO:
         """Open a file's content for streaming; the caller closes it and counts what it reads."""
 
-    def download(self, file_id: str, target: Path, *, max_bytes: int) -> FileInfo:
-        """Stream a file's content to `target` (a new file) and check its length.
+    def download(self, file_id: str, target: Path, *, max_bytes: int, size_bytes: int | None = None) -> None:
+        """Stream a file's content to `target` (a new file) and check its length against the file's record.
+
+        Args:
+            size_bytes: what the record said when somebody looked before: where the content has that length, the store
+                need not be asked again.
 
         Raises:
             RecordInvalid: the content is longer than `max_bytes`.
+            RecordsUnavailable: cut off, or of another length than on record.
         """
 
     def location(self, file_id: str) -> str:
@@ -132,6 +151,7 @@ class Records(Protocol):
 
         Raises:
             RecordNotUnique: a file with this id exists; it is left as it is.
+            RecordTooLarge: the store does not take a file of this size.
         """
 
     def delete_file(self, file_id: str) -> None:

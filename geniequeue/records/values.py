@@ -75,6 +75,20 @@ def check_complete(collection: Collection, data: Mapping[str, Any]) -> None:
         )
 
 
+def check_nobody_noted(collection: Collection) -> None:
+    """Refuse a collection in which the store notes who created an item.
+
+    Raises:
+        RecordInvalid: names the collection.
+    """
+    if any(field.fill == "caller" for field in collection.fields):
+        raise RecordInvalid(
+            f"expected a collection that does not note who created an item, got {collection.name}; create them singly",
+            collection=collection.name,
+            action="create",
+        )
+
+
 def known_field(collection: Collection, name: str, action: str) -> Field:
     """Return the field called `name`.
 

@@ -6,20 +6,10 @@ grown, and write the figures; the API reads them and only ever raises the genera
 
 from __future__ import annotations
 
-from typing import TypedDict, cast
-
 import redis
 
 from geniequeue.jobs import keys
 from geniequeue.jobs.ledger import reachable
-
-
-class Figures(TypedDict):
-    """Use of the cache since it was first built; `size` is the number of entries now."""
-
-    hits: int
-    misses: int
-    size: int
 
 
 class TaxonomyGeneration:
@@ -38,10 +28,3 @@ class TaxonomyGeneration:
         """Make every process rebuild its cache before it uses it again; return the new generation."""
         with reachable():
             return self._redis.hincrby(keys.taxonomy(), "generation", 1)
-
-    def figures(self) -> Figures:
-        """Return hits, misses and size, summed over all processes."""
-        with reachable():
-            stored = cast("list[str | None]", self._redis.hmget(keys.taxonomy(), ["hits", "misses", "size"]))
-        hits, misses, size = (int(value or 0) for value in stored)
-        return Figures(hits=hits, misses=misses, size=size)

@@ -119,7 +119,15 @@ def read_answer(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
 
 
 @pytest.fixture(scope="module")
-def server(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server_settings() -> dict[str, str]:
+    """Settings of the server that a module wants otherwise than they are by default."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def server(
+    redis_url: str, tmp_path_factory: pytest.TempPathFactory, server_settings: dict[str, str]
+) -> Iterator[Server]:
     """The web process as the Procfile starts it, two processes of 32 threads."""
     folder, port = tmp_path_factory.mktemp("server"), free_port()
     environ = {
@@ -128,6 +136,7 @@ def server(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "VAR_DIR": str(folder / "var"),
         "REDIS_URL": redis_url,
         "DIRECTUS_SECRET": SECRET,
+        **server_settings,
     }
     store = EmbeddedStore(folder / "var" / "records", SECRET)
     user = store.ensure_user("creator", "pro", False)

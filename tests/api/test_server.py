@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -136,18 +137,34 @@ def test_row_44_a_hundred_equal_posts_at_once_make_one_job(server: Server, redis
     assert sum(client.llen(key) for key in client.scan_iter("media-jobs*", _type="list")) == 1
 
 
-@pytest.mark.parametrize("method", ["DELETE", "PUT", "PATCH", "TRACE", "FOO", "POST"])
-def test_row_47_a_method_that_is_not_taken(server: Server, method: str) -> None:
-    status, headers, _ = server.exchange(server.head(method, STATS, "Content-Length: 0") + b"\r\n")
-    assert status == 405
-    assert "GET" in headers["allow"]
+@pytest.mark.parametrize("method", ["DELETE", "PUT", "PATCH", "TRACE", "FOO"])
+@pytest.mark.parametrize(
+    ("path", "taken"),
+    [
+        (STATS, "GET"),
+        (MEDIA, "POST"),
+        ("/api/queue/jobs", "GET"),
+        ("/api/queue/operations", "GET"),
+        ("/api/queue/taxonomy/invalidate", "POST"),
+        ("/api/queue/retry/e4b0f1c2-3d45-6789-abcd-ef0123456789", "POST"),
+        ("/api/queue/jobs/e4b0f1c2-3d45-6789-abcd-ef0123456789", "GET"),
+        ("/api/queue/jobs/e4b0f1c2-3d45-6789-abcd-ef0123456789/cancel", "POST"),
+        ("/healthz", "GET"),
+    ],
+)
+def test_row_47_a_method_that_is_not_taken(server: Server, method: str, path: str, taken: str) -> None:
+    for other in (method, "POST" if taken == "GET" else "GET"):
+        status, headers, body = server.exchange(server.head(other, path, "Content-Length: 0") + b"\r\n")
+        assert (status, json.loads(body)["error"]) == (405, "method_not_allowed")
+        assert taken in headers["allow"].split(", ")
 
 
 @pytest.mark.parametrize(
     "path", ["/api/queue/stats/", "//api/queue/stats", "/api//queue/stats", "/api/queue/./stats", "*"]
 )
 def test_row_47_an_address_that_is_not_spelt_right(server: Server, path: str) -> None:
-    assert get(server, path)[0] == 404
+    status, _, body = get(server, path)
+    assert (status, json.loads(body)["error"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize(
@@ -166,9 +183,23 @@ def test_row_48_a_header_cannot_be_injected(server: Server) -> None:
         assert headers.get("x-request-id") not in (value, "a")
 
 
-def test_row_49_a_client_that_wants_xml_gets_json(server: Server) -> None:
-    status, headers, _ = get(server, STATS, "Accept: text/xml")
-    assert (status, headers["content-type"]) == (200, "application/json")
+@pytest.mark.parametrize("value", ["a" * 65, "a" * 8192, "a%0d%0ab", "a b", "a\tb", "ü", "../../etc", "{}", '"'])
+def test_row_48_an_id_that_is_not_safe_is_replaced(server: Server, value: str) -> None:
+    status, headers, _ = get(server, STATS, f"X-Request-ID: {value}")
+    assert status == 200
+    assert str(uuid.UUID(headers["x-request-id"])) == headers["x-request-id"]
+
+
+def test_row_48_two_ids_are_as_good_as_none(server: Server) -> None:
+    _, headers, _ = get(server, STATS, "X-Request-ID: a", "X-Request-ID: b")
+    assert str(uuid.UUID(headers["x-request-id"])) == headers["x-request-id"]
+
+
+@pytest.mark.parametrize("accept", ["text/xml", "application/xml;q=1, */*;q=0", "", ";;;", "x" * 8192])
+def test_row_49_a_client_that_wants_something_else_gets_json(server: Server, accept: str) -> None:
+    for path, expected in ((STATS, 200), ("/api/queue/nothing", 404)):
+        status, headers, _ = get(server, path, f"Accept: {accept}")
+        assert (status, headers["content-type"]) == (expected, "application/json")
 
 
 def test_every_process_logs_requests_as_structured_lines_with_their_id(server: Server) -> None:

@@ -81,7 +81,7 @@ def test_the_service_is_ready_when_a_worker_lives_on_every_queue(
     Workers(redis_client).beat("all@here", QUEUES)
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json["ok"]) == (200, True)
-    assert set(answer.json["checks"]) == {"redis", "records", "disk", *(f"worker:{queue}" for queue in QUEUES)}
+    assert set(answer.json["checks"]) == {"redis", "records", "disk", "quota", *(f"worker:{queue}" for queue in QUEUES)}
 
 
 def test_a_full_disk_and_a_sandbox_that_is_off_are_told(settings: Settings, redis_client: redis.Redis) -> None:
@@ -134,7 +134,7 @@ def api_rules(app: Flask) -> list[tuple[str, str]]:
 
 
 def test_row_01_every_resource_asks_for_a_token(app: Flask, client: FlaskClient) -> None:
-    assert len(api_rules(app)) == 8
+    assert len(api_rules(app)) == 9
     for method, path in api_rules(app):
         answer = client.open(path, method=method)
         assert (answer.status_code, answer.json["error"]) == (401, "missing_token"), path

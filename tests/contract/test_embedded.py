@@ -12,12 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from geniequeue.config import Settings
+from geniequeue.config import load_settings
 from geniequeue.errors import RecordForbidden, RecordInvalid, RecordsUnavailable
 from geniequeue.records import open_store
 from geniequeue.records.definition import Field
@@ -39,10 +38,10 @@ def _open(root: Path) -> EmbeddedStore:
 
 
 def test_the_settings_decide_which_store_opens(tmp_path: Path) -> None:
-    settings = SimpleNamespace(var_dir=tmp_path, directus_url=None, directus_secret=SECRET, directus_token=None)
-    assert isinstance(open_store(cast(Settings, settings)), EmbeddedStore)
-    settings.directus_url, settings.directus_token = "http://directus.example", "static token"
-    assert isinstance(open_store(cast(Settings, settings)), DirectusStore)
+    values = {"VAR_DIR": str(tmp_path), "REDIS_URL": "redis://localhost", "DIRECTUS_SECRET": SECRET}
+    assert isinstance(open_store(load_settings(values)), EmbeddedStore)
+    values |= {"DIRECTUS_URL": "http://directus.example", "DIRECTUS_TOKEN": "static"}
+    assert isinstance(open_store(load_settings(values)), DirectusStore)
 
 
 def test_what_was_written_is_there_after_opening_again(root: Path, photo: Path) -> None:

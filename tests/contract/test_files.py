@@ -28,7 +28,7 @@ def test_a_file_comes_back_as_it_went_in(
     assert (info.filesize, info.uploaded_by, info.folder) == (photo.stat().st_size, alice.id, folder)
     assert service.get_file(file_id) == info
     target = tmp_path / "copy"
-    assert service.download(file_id, target, max_bytes=info.filesize) == info
+    service.download(file_id, target, max_bytes=info.filesize)
     assert target.read_bytes() == photo.read_bytes()
     with service.open_file(file_id) as content:
         assert content.read(4) == photo.read_bytes()[:4]
@@ -63,15 +63,28 @@ def test_a_file_longer_than_allowed_is_not_downloaded(service: Records, photo: P
     assert not (tmp_path / "copy").exists()
 
 
+@pytest.mark.parametrize("said", [0, -1, 1, 10**9], ids=["right", "too small", "too large", "far too large"])
+def test_a_length_known_from_before_changes_nothing_about_what_is_downloaded(
+    service: Records, photo: Path, tmp_path: Path, said: int
+) -> None:
+    file_id, size_bytes = store_file(service, photo), photo.stat().st_size
+    service.download(file_id, tmp_path / "copy", max_bytes=10**10, size_bytes=size_bytes + said)
+    assert (tmp_path / "copy").read_bytes() == photo.read_bytes()
+    with pytest.raises(RecordInvalid):
+        service.download(file_id, tmp_path / "other", max_bytes=size_bytes - 1, size_bytes=size_bytes)
+    assert not (tmp_path / "other").exists()
+
+
 @pytest.mark.parametrize("content", [b"", b"half", b"\0" * 10_000_000], ids=["empty", "shorter", "longer"])
 def test_a_content_of_another_length_than_recorded_is_no_answer(
     place: Place, service: Records, photo: Path, tmp_path: Path, content: bytes
 ) -> None:
     file_id = store_file(service, photo)
     place.replace_content(file_id, content)
-    with pytest.raises(RecordsUnavailable):
-        service.download(file_id, tmp_path / "copy", max_bytes=10**9)
-    assert not (tmp_path / "copy").exists()
+    for known in ({}, {"size_bytes": photo.stat().st_size}):
+        with pytest.raises(RecordsUnavailable):
+            service.download(file_id, tmp_path / "copy", max_bytes=10**9, **known)
+        assert not (tmp_path / "copy").exists()
 
 
 def test_a_download_never_writes_over_a_file(service: Records, photo: Path, tmp_path: Path) -> None:
@@ -92,6 +105,7 @@ def test_a_deleted_file_is_gone_and_its_id_is_free_again(service: Records, photo
         lambda: service.get_file(file_id),
         lambda: service.open_file(file_id),
         lambda: service.download(file_id, tmp_path / "copy", max_bytes=10**9),
+        lambda: service.download(file_id, tmp_path / "copy", max_bytes=10**9, size_bytes=photo.stat().st_size),
         lambda: service.delete_file(file_id),
     ):
         with pytest.raises(RecordForbidden):

@@ -249,3 +249,33 @@ def test_a_list_holds_a_hundred_items_unless_told(service: Records) -> None:
 def test_a_list_of_unknown_fields_or_senseless_limits_is_refused(service: Records, asked: Any) -> None:
     with pytest.raises(RecordInvalid):
         service.list_items("media_jobs", **asked)
+
+
+def test_many_items_are_changed_alike_and_those_that_are_not_there_are_left_out(service: Records) -> None:
+    runs = [service.create_item("media_job_runs", run_of(new_id()))["id"] for _ in range(120)]
+    asked = [*runs[:110], new_id(), "no id"]
+    assert sorted(service.update_items("media_job_runs", asked, {"open": False})) == sorted(runs[:110])
+    assert service.count_items("media_job_runs", {"open": True}) == 10
+    assert service.update_items("media_job_runs", [new_id()], {"open": False}) == []
+    assert service.update_items("media_job_runs", [], {"open": False}) == []
+    assert service.update_items("media_job_runs", runs[:1], {"open": False}) == runs[:1]
+
+
+@pytest.mark.parametrize("data", [{"id": new_id()}, {"open": "yes"}, {"evil": 1}])
+def test_many_items_are_checked_like_one(service: Records, data: dict[str, Any]) -> None:
+    run = service.create_item("media_job_runs", run_of(new_id()))
+    with pytest.raises(RecordInvalid):
+        service.update_items("media_job_runs", [run["id"]], data)
+    assert service.get_item("media_job_runs", run["id"]) == run
+
+
+def test_of_many_items_a_creator_changes_his_own_alone(service: Records, alice: Account, bob: Account) -> None:
+    mine, theirs = (each.records.create_item("media_jobs", {})["id"] for each in (alice, bob))
+    assert alice.records.update_items("media_jobs", [mine, new_id()], {"priority": 3}) == [mine]
+    with pytest.raises(RecordForbidden):
+        alice.records.update_items("media_jobs", [mine, theirs], {"priority": 5})
+    assert [service.get_item("media_jobs", each)["priority"] for each in (mine, theirs)] == [3, 10]
+    with pytest.raises(RecordForbidden):
+        alice.records.update_items("media_jobs", [mine], {"status": "completed"})
+    with pytest.raises(RecordForbidden):
+        alice.records.update_items("media_job_runs", [new_id()], {"open": False})

@@ -7,14 +7,16 @@ import json
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jwt
 import pytest
 
-from geniequeue.auth import ACCOUNT_TTL_S, SKEW_S, Authenticator
+from geniequeue.accounts import ACCOUNT_TTL_S, Accounts
+from geniequeue.auth import SKEW_S, Authenticator
 from geniequeue.errors import RecordsUnavailable, RequestRefused
 from geniequeue.records.embedded import EmbeddedStore
+from geniequeue.records.protocol import RecordStore
 from tests.accounts import SECRET
 from tests.conftest import Person
 
@@ -36,9 +38,40 @@ def clock() -> Clock:
     return Clock()
 
 
+class CountedStore:
+    """A store that notes for whom it was asked."""
+
+    def __init__(self, store: EmbeddedStore) -> None:
+        self._store = store
+        self.asked: list[str] = []
+
+    def as_service(self) -> Any:
+        return CountedRecords(self._store.as_service(), "service", self.asked)
+
+    def as_user(self, token: str) -> Any:
+        return CountedRecords(self._store.as_user(token), "user", self.asked)
+
+
+class CountedRecords:
+    """Records of one caller that note each call."""
+
+    def __init__(self, records: Any, caller: str, asked: list[str]) -> None:
+        self._records, self._caller, self._asked = records, caller, asked
+
+    def __getattr__(self, name: str) -> Any:
+        self._asked.append(f"{self._caller}.{name}")
+        return getattr(self._records, name)
+
+
 @pytest.fixture
-def authenticator(store: EmbeddedStore, clock: Clock) -> Authenticator:
-    return Authenticator(SECRET, store, clock)
+def counted(store: EmbeddedStore) -> CountedStore:
+    return CountedStore(store)
+
+
+@pytest.fixture
+def authenticator(counted: CountedStore, clock: Clock) -> Authenticator:
+    counting = cast("RecordStore", counted)
+    return Authenticator(SECRET, counting, Accounts(counting.as_service(), clock), clock=clock, elapsed=clock)
 
 
 @pytest.fixture
@@ -169,7 +202,9 @@ def test_row_05_a_token_for_something_else_is_refused(
     [
         lambda _: "Bearer " + "a" * 65_536,
         lambda _: "Bearer " + "a." * 32_768,
+        lambda claims: sign(claims | {"note": "x" * 65_536}),
         lambda _: "Bearer tökén",
+        lambda claims: sign(claims) + "ü",
         lambda _: "Bearer a\x00b",
         lambda _: "Bearer " + base64.urlsafe_b64encode(b"[" * 6000).decode().rstrip("=") + ".e30.AAAA",
         lambda claims: sign(claims, headers={"kid": "../../etc/passwd"}),
@@ -177,10 +212,17 @@ def test_row_05_a_token_for_something_else_is_refused(
         lambda claims: sign(claims, headers={"kid": "../../../dev/null"}, key="another secret, long enough for it"),
     ],
 )
-def test_row_06_a_monstrous_token_is_refused_at_once(
-    authenticator: Authenticator, claims: Claims, make: Callable[[Claims], str]
+def test_row_06_a_monstrous_token_is_refused_before_it_costs_anything(
+    authenticator: Authenticator,
+    counted: CountedStore,
+    claims: Claims,
+    make: Callable[[Claims], str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert refusal(authenticator, make(claims)).code == "invalid_token"
+    header = make(claims)
+    monkeypatch.setattr(jwt, "decode", pytest.fail)
+    assert refusal(authenticator, header).code == "invalid_token"
+    assert counted.asked == []
 
 
 def test_row_07_a_suspended_account_is_out_within_the_cache_time(
@@ -193,8 +235,48 @@ def test_row_07_a_suspended_account_is_out_within_the_cache_time(
     assert refusal(authenticator, header).code == "invalid_token"
 
 
-def test_a_token_of_an_account_that_does_not_exist_is_refused(authenticator: Authenticator, claims: Claims) -> None:
-    assert refusal(authenticator, sign(claims | {"id": str(uuid.uuid4())})).code == "invalid_token"
+@pytest.mark.parametrize("who", ["active", "suspended", "draft", "invited", "archived", "unknown"])
+def test_what_a_token_costs_does_not_tell_an_account_from_none(
+    authenticator: Authenticator, counted: CountedStore, claims: Claims, creator: Person, store: EmbeddedStore, who: str
+) -> None:
+    if who == "unknown":
+        claims["id"] = str(uuid.uuid4())
+    else:
+        store.set_user_status(creator.user.id, who)
+    header = sign(claims)
+    for _ in range(2):
+        if who == "active":
+            assert authenticator.principal(header)
+        else:
+            assert refusal(authenticator, header).code == "invalid_token"
+        assert counted.asked == ["service.get_user"]
+
+
+def test_a_user_is_looked_up_once_in_the_cache_time_whatever_token_he_sends(
+    authenticator: Authenticator, counted: CountedStore, claims: Claims, creator: Person, clock: Clock
+) -> None:
+    for header in (sign(claims), sign(claims | {"iat": 1}), f"Bearer {creator.token}"):
+        assert authenticator.principal(header)
+    clock.now_s += ACCOUNT_TTL_S - 0.1
+    authenticator.principal(sign(claims))
+    assert counted.asked == ["service.get_user"]
+    clock.now_s += 0.1
+    authenticator.principal(sign(claims))
+    assert counted.asked == ["service.get_user"] * 2
+
+
+def test_the_cached_account_ages_by_elapsed_time_and_not_by_the_clock(
+    counted: CountedStore, claims: Claims, clock: Clock
+) -> None:
+    elapsed = Clock()
+    counting = cast("RecordStore", counted)
+    accounts = Accounts(counting.as_service(), elapsed)
+    authenticator = Authenticator(SECRET, counting, accounts, clock=clock, elapsed=elapsed)
+    authenticator.principal(sign(claims))
+    clock.now_s -= 3600
+    elapsed.now_s += ACCOUNT_TTL_S
+    authenticator.principal(sign(claims | {"iat": 1}))
+    assert len(counted.asked) == 2
 
 
 def test_the_account_id_counts_in_any_case(authenticator: Authenticator, claims: Claims, creator: Person) -> None:

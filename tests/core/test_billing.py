@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geniequeue.quota.billing import MONTHS, Cycle, MalformedSource, billing_cycle
+from geniequeue.errors import MalformedSource
+from geniequeue.quota.billing import MONTHS, Cycle, billing_cycle
 
 MILLISECONDS = st.integers(-(10**12), 5 * 10**12)
 MOMENTS = MILLISECONDS.map(lambda ms: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms))

@@ -12,6 +12,7 @@ import redis
 from geniequeue.errors import LedgerUnavailable
 from geniequeue.jobs.job import Lease, Run, Spec, run_id_of
 from geniequeue.jobs.ledger import Ledger, connect
+from geniequeue.jobs.notes import Notes
 from geniequeue.jobs.outcome import Cancelled, Completed, Failed
 from geniequeue.operations import MEDIA_QUEUE
 
@@ -183,6 +184,38 @@ def test_putting_a_job_off_twice_is_putting_it_off_once(ledger: Ledger, client: 
     assert ledger.delay(run, attempt, after_s=60, reason="")
     assert ledger.delay(run, attempt, after_s=60, reason="")
     assert sets_with(client, run) == ["delayed"]
+
+
+def test_a_try_that_does_not_count_leaves_the_tries_as_they_were_and_the_attempt_numbers_growing(
+    ledger: Ledger, client: redis.Redis
+) -> None:
+    run = make_run(ledger)
+    accept(ledger, run)
+    for attempt in (1, 2):
+        assert lease(ledger, run) == Lease(attempt=attempt, tries=1)
+        assert ledger.delay(run, attempt, after_s=1, reason="", counted=False)
+        assert ledger.delay(run, attempt, after_s=1, reason="", counted=False)
+    assert client.hmget(run.bull_job_id, "ats", "atm", "attemptsMade") == ["0", "0", "0"]
+    assert lease(ledger, run) == Lease(attempt=3, tries=1)
+    assert ledger.delay(run, 3, after_s=1, reason="")
+    assert lease(ledger, run) == Lease(attempt=4, tries=2)
+
+
+@pytest.mark.parametrize("outcome", [Completed(), Failed("tool", "no"), Cancelled()])
+def test_an_ended_run_is_noted_for_closing_in_the_same_step(
+    ledger: Ledger, outcome: Completed | Failed | Cancelled
+) -> None:
+    run, notes = make_run(ledger), Notes(ledger)
+    accept(ledger, run)
+    attempt = lease(ledger, run).attempt
+    assert not notes.has_ended(run)
+    assert ledger.finish(run, attempt + 1, outcome) == "stale"
+    assert not notes.has_ended(run)
+    ledger.finish(run, attempt, outcome)
+    assert notes.has_ended(run)
+    assert notes.ended_runs(50) == [run.id]
+    notes.forget_ended([run.id])
+    assert notes.ended_runs(50) == []
 
 
 def test_a_lease_says_how_long_it_holds(ledger: Ledger) -> None:

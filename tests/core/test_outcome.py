@@ -10,6 +10,8 @@ from geniequeue.errors import (
     PolicyError,
     RecordForbidden,
     RecordsUnavailable,
+    RecordTooLarge,
+    ServiceTokenRefused,
     ToolError,
     UpstreamError,
 )
@@ -32,6 +34,25 @@ def test_what_upstream_asks_for_is_honoured() -> None:
     outcome = decide(RecordsUnavailable("no", retry_after_s=17), tries=1, max_tries=3)
     assert isinstance(outcome, Retry)
     assert outcome.after_s == 17
+
+
+@pytest.mark.parametrize("tries", [1, 3, 30])
+def test_a_job_waits_without_losing_a_try_while_our_own_token_is_refused(tries: int) -> None:
+    outcome = decide(ServiceTokenRefused("no"), tries=tries, max_tries=3)
+    assert isinstance(outcome, Retry)
+    assert (outcome.counted, outcome.cause.reason) == (False, "token_refused")
+
+
+def test_a_file_that_the_store_does_not_take_is_not_offered_again() -> None:
+    outcome = decide(RecordTooLarge("too large"), tries=1, max_tries=3)
+    assert isinstance(outcome, Failed)
+    assert (outcome.code, outcome.reason) == ("upstream", "upstream_limit")
+
+
+def test_a_store_that_did_not_answer_is_named_with_what_it_was_asked() -> None:
+    outcome = decide(RecordsUnavailable("no", collection="media_jobs", action="update"), tries=3, max_tries=3)
+    assert isinstance(outcome, Failed)
+    assert "update media_jobs" in outcome.message
 
 
 def test_a_refusal_of_the_store_is_final_and_named() -> None:

@@ -12,15 +12,17 @@ from typing import Any
 
 import pytest
 
-from geniequeue.errors import LedgerUnavailable, RequestRefused
-from geniequeue.jobs.finish import finish
+from geniequeue.errors import LedgerUnavailable, RecordsUnavailable, RequestRefused
+from geniequeue.jobs.finish import close_ended, finish
 from geniequeue.jobs.job import Lease, Run
 from geniequeue.jobs.ledger import Ledger, connect
-from geniequeue.jobs.outcome import Completed, Failed
+from geniequeue.jobs.notes import LATE_S
+from geniequeue.jobs.outcome import Cancelled, Completed, Failed
 from geniequeue.jobs.producer import Producer
 from geniequeue.jobs.request import MediaRequest
 from geniequeue.principal import Principal
 from geniequeue.records.embedded import EmbeddedStore
+from tests.core.quota.parts import quota_of
 
 OPERATION = "resize_image"
 
@@ -34,7 +36,8 @@ class World:
         self.root = root
         self.store = EmbeddedStore(root, "s" * 40)
         self.ledger = Ledger(client, "bull")
-        self.producer = Producer(self.store, self.ledger, "bull")
+        self.quota = quota_of(client, self.store.as_service())
+        self.producer = Producer(self.store, self.ledger, self.quota, "bull")
         self.records = self.store.as_service()
         self.creator, self.stranger = self.principal("creator"), self.principal("stranger")
         self.admin = self.principal("admin", admin=True)
@@ -61,11 +64,16 @@ class World:
         assert run is not None
         return run
 
-    def work(self, job_id: str, outcome: Completed | Failed) -> None:
+    def work(self, job_id: str, outcome: Completed | Failed | Cancelled) -> None:
         run = self.run_of(job_id)
         lease = self.ledger.lease(run, worker="w", lease_s=30)
         assert isinstance(lease, Lease)
         finish(self.records, self.ledger, run, lease.attempt, outcome)
+
+    def closed(self, job_id: str) -> bool:
+        """Tell whether the job's latest run is closed once the ended ones are."""
+        close_ended(self.records, self.ledger)
+        return not self.run_of(job_id).open
 
 
 @pytest.fixture
@@ -178,7 +186,8 @@ def test_a_run_whose_request_died_before_the_ledger_is_finished_by_the_next_one(
 
 def test_nothing_is_written_when_redis_is_away(world: World) -> None:
     job_id = world.item()
-    away = Producer(world.store, Ledger(connect("redis://127.0.0.1:1/0"), "bull"), "bull")
+    nowhere = connect("redis://127.0.0.1:1/0")
+    away = Producer(world.store, Ledger(nowhere, "bull"), quota_of(nowhere, world.records), "bull")
     with pytest.raises(LedgerUnavailable):
         away.accept(MediaRequest(job_id, OPERATION), world.creator)
     assert world.producer.runs.latest(job_id) is None
@@ -259,7 +268,7 @@ def test_an_end_that_a_crash_kept_from_being_told_is_told_by_the_next_request(wo
     world.ledger._redis.flushdb()
     assert refused(lambda: world.accept(job_id)).code == "already_completed"
     assert world.records.get_item("media_jobs", job_id)["status"] == "completed"
-    assert not world.run_of(job_id).open
+    assert world.closed(job_id)
 
 
 def test_a_run_that_is_taken_over_counts_on_from_the_attempts_on_record(world: World) -> None:
@@ -285,7 +294,7 @@ def test_an_item_that_is_deleted_while_its_job_runs_does_not_keep_the_job_from_e
     world.records.delete_item("media_jobs", job_id)
     assert finish(world.records, world.ledger, run, lease.attempt, Failed("input", "gone")).won
     assert world.ledger.counts()["media-jobs"].active == 0
-    assert not world.run_of(job_id).open
+    assert world.closed(job_id)
 
 
 @pytest.mark.parametrize("priority", [-3, 2_097_152])
@@ -305,6 +314,79 @@ def test_a_job_that_ended_while_it_was_cancelled_is_not_called_cancelled(world: 
     world.records.update_item("media_job_runs", run.id, {"open": True})
     assert refused(lambda: world.producer.cancel(job_id, world.creator)).code == "already_final"
     assert world.records.get_item("media_jobs", job_id)["status"] == "completed"
+
+
+@pytest.mark.parametrize("outcome", [Completed(), Failed("tool", "no"), Cancelled()])
+def test_a_run_that_has_ended_and_is_not_closed_yet_cannot_be_cancelled(
+    world: World, outcome: Completed | Failed | Cancelled
+) -> None:
+    job_id = world.item()
+    world.accept(job_id)
+    world.work(job_id, outcome)
+    run, item = world.run_of(job_id), world.records.get_item("media_jobs", job_id)
+    assert run.open
+    assert refused(lambda: world.producer.cancel(job_id, world.creator)).code == "already_final"
+    assert not world.ledger.cancel_asked(run)
+    assert world.records.get_item("media_jobs", job_id) == item
+
+
+def test_a_run_that_has_ended_and_is_not_closed_yet_is_retried_like_a_closed_one(world: World) -> None:
+    job_id = world.item()
+    world.accept(job_id)
+    world.work(job_id, Failed("tool", "no"))
+    first = world.run_of(job_id)
+    assert refused(lambda: world.accept(job_id)).code == "use_retry"
+    world.producer.retry(job_id, world.creator, "r")
+    assert world.run_of(job_id).round == 2
+    close_ended(world.records, world.ledger)
+    runs = world.records.list_items("media_job_runs", {"job_id": job_id}, sort=("round",))
+    assert [(run["id"] == first.id, run["open"]) for run in runs] == [(True, False), (False, True)]
+
+
+def test_ended_runs_are_closed_many_at_a_time_and_one_whose_row_is_gone_holds_up_none(world: World) -> None:
+    jobs = [world.item() for _ in range(3)]
+    for job_id in jobs:
+        world.accept(job_id)
+        world.work(job_id, Completed())
+    world.records.delete_item("media_job_runs", world.run_of(jobs[0]).id)
+    assert close_ended(world.records, world.ledger) == 3
+    assert not any(world.run_of(job_id).open for job_id in jobs[1:])
+    assert close_ended(world.records, world.ledger) == 0
+
+
+def test_a_crash_before_runs_are_closed_leaves_them_for_the_next_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = world.item()
+    world.accept(job_id)
+    world.work(job_id, Completed())
+    with monkeypatch.context() as broken, pytest.raises(RecordsUnavailable):
+        broken.setattr(type(world.records), "update_items", _away)
+        close_ended(world.records, world.ledger)
+    assert world.run_of(job_id).open
+    assert world.closed(job_id)
+
+
+def _away(*_: object, **__: object) -> None:
+    raise RecordsUnavailable("no answer")
+
+
+@pytest.mark.parametrize("call", ["create_item", "update_item"])
+def test_an_acceptance_that_the_records_did_not_answer_is_finished_by_the_same_request_some_seconds_later(
+    world: World, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    job_id = world.item()
+    with monkeypatch.context() as broken:
+        done = getattr(type(world.records), call)
+        broken.setattr(type(world.records), call, lambda *given: (done(*given), _away()))
+        with pytest.raises(RecordsUnavailable):
+            world.accept(job_id)
+    run = world.run_of(job_id)
+    assert world.ledger.current(job_id) is None
+    assert refused(lambda: world.accept(job_id)).code == "being_accepted"
+    world.ledger._redis.decrby(f"gq:given-up:{run.id}", LATE_S)
+    assert world.accept(job_id) == run.bull_job_id
+    assert world.ledger.counts()["media-jobs"].waiting == 1
 
 
 def test_a_late_end_of_an_old_round_leaves_the_item_of_the_new_one_alone(world: World) -> None:

@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
+from geniequeue.config import Settings, load_settings
+from geniequeue.jobs.job import Entry
+from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.records.protocol import RecordStore
 from tests.accounts import Account
+from tests.directus.in_process import DirectusApi, make_directus_api
 from tests.directus_fixture import SERVICE_TOKEN, DirectusPlace
 from tests.fault_proxy import FaultProxy, fault_proxy
-from tests.service import REPOSITORY, Service, await_true, clean_environ, free_port
+from tests.service import FINAL, REPOSITORY, Service, await_true, clean_environ, free_port
 
 PHOTO = REPOSITORY / "samples" / "otter.jpg"
 
@@ -47,13 +52,11 @@ class DirectusService(Service):
 
 
 def make_directus_service(folder: Path, place: DirectusPlace, proxy: FaultProxy, **settings: str) -> DirectusService:
-    """Return an instance on this Directus that is not started yet."""
+    """Return an instance on this Directus that is not started yet; it has the token unless `settings` say where."""
     ports = {"PORT": str(free_port()), "FLOWER_PORT": str(free_port())}
-    directus = {
-        "DIRECTUS_URL": proxy.url,
-        "DIRECTUS_TOKEN": SERVICE_TOKEN,
-        "DIRECTUS_SECRET": place.server.secret,
-    }
+    directus = {"DIRECTUS_URL": proxy.url, "DIRECTUS_SECRET": place.server.secret}
+    if "DIRECTUS_TOKEN_FILE" not in settings:
+        directus["DIRECTUS_TOKEN"] = SERVICE_TOKEN
     environ = clean_environ(VAR_DIR=str(folder), **ports, **directus, **settings)
     return DirectusService(folder, environ, place=place, proxy=proxy)
 
@@ -70,6 +73,35 @@ def directus_service(
         running.stop()
 
 
+@pytest.fixture(scope="session")
+def watched_service(
+    directus_installed: DirectusPlace, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DirectusService]:
+    """An instance whose every call to Directus is the test's doing: one web process, so one cache of accounts.
+
+    Its token is in a file, and no call takes longer than some seconds.
+    """
+    folder = tmp_path_factory.mktemp("watched-service")
+    token_file = folder / "token"
+    token_file.write_text(SERVICE_TOKEN)
+    settings = {"DIRECTUS_TOKEN_FILE": str(token_file), "DIRECTUS_TIMEOUT_S": "3", "WEB_WORKERS": "1"}
+    with fault_proxy(directus_installed.server.url) as proxy:
+        running = make_directus_service(folder / "var", directus_installed, proxy, **settings)
+        running.start()
+        yield running
+        running.stop()
+
+
+@pytest.fixture
+def watched(watched_service: DirectusService) -> Iterator[DirectusService]:
+    """That instance; after the test its proxy does no wrong and no temporary file is left."""
+    watched_service.proxy.behave()
+    yield watched_service
+    watched_service.proxy.behave()
+    folder = watched_service.folder / "media-tmp"
+    await_true(lambda: not any(folder.iterdir()), 60, lambda: f"left behind: {list(folder.iterdir())}")
+
+
 @pytest.fixture
 def service(directus_service: DirectusService) -> Iterator[DirectusService]:
     """The running instance; after the test its proxy does no wrong and no temporary file is left."""
@@ -79,6 +111,15 @@ def service(directus_service: DirectusService) -> Iterator[DirectusService]:
     directus_service.proxy.faults.clear()
     folder = directus_service.folder / "media-tmp"
     await_true(lambda: not any(folder.iterdir()), 30, lambda: f"left behind: {list(folder.iterdir())}")
+
+
+@pytest.fixture
+def directus_api(
+    directus_installed: DirectusPlace, settings: Settings, redis_client: redis.Redis
+) -> Iterator[DirectusApi]:
+    """The application in this process, on an empty Redis and the real Directus, behind a proxy of its own."""
+    with fault_proxy(directus_installed.server.url) as proxy:
+        yield make_directus_api(settings, directus_installed, proxy)
 
 
 @pytest.fixture
@@ -95,3 +136,28 @@ def new_user_name(prefix: str = "creator") -> str:
 def outputs_of(job: Mapping[str, Any]) -> list[str]:
     """Return the ids of the files that a job made."""
     return [str(output["file_id"]) for output in job["outputs"]]
+
+
+def await_end(service: DirectusService, job_id: str, within_s: float = 60) -> dict[str, Any]:
+    """Wait until a job has ended in item and ledger, without a call through the proxy; return the item."""
+    records, item = service.store.as_service(), dict[str, Any]()
+
+    def ended() -> bool:
+        item.update(records.get_item("media_jobs", job_id))
+        return item["status"] not in ("queued", "processing") and entry_of(service, item).state in FINAL
+
+    await_true(ended, within_s, lambda: f"job {job_id} stays {item}:\n{service.log()[-3000:]}")
+    return item
+
+
+def entry_of(service: DirectusService, item: Mapping[str, Any]) -> Entry:
+    """Return the ledger's entry of an item."""
+    prefix, queue, number = item["bull_job_id"].split(":")
+    entry = Ledger(redis_of(service), prefix).entry(queue, number)
+    assert entry is not None
+    return entry
+
+
+def redis_of(service: DirectusService) -> redis.Redis:
+    """Open a connection to the instance's Redis."""
+    return connect(load_settings(service.environ).redis_url)

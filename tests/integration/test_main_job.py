@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pyvips
 
-from tests.service import Service, last_json, output_path
+from tests.service import Service, await_true, last_json, output_path
 
 
 def metadata_of(path: Path) -> dict[str, Any]:
@@ -59,10 +59,18 @@ def test_the_record_says_what_the_api_says(service: Service, token: str, photo: 
     assert item["progress"] == 100
     assert item["result"]["outputs"] == job["outputs"]
     assert item["bull_job_id"] == job["bullJobId"]
-    run = service.store.as_service().list_items("media_job_runs", {"job_id": job["jobId"]})
-    assert [row["open"] for row in run] == [False]
     rows = service.store.as_service().list_items("media_job_outputs", {"job_id": job["jobId"]})
     assert [row["sha256"] for row in rows] == [job["outputs"][0]["sha256"]]
+
+
+def test_the_run_of_an_ended_job_is_closed_within_seconds(service: Service, token: str, photo: Path) -> None:
+    job = service.run(token, "resize_image", photo, {"width": 310})
+    records = service.store.as_service()
+
+    def closed() -> bool:
+        return [run["open"] for run in records.list_items("media_job_runs", {"job_id": job["jobId"]})] == [False]
+
+    await_true(closed, 20, lambda: f"open still:\n{service.log()[-3000:]}")
 
 
 def test_a_creator_can_read_his_output_and_nobody_elses(service: Service, token: str, photo: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from geniequeue.jobs.finish import finish
+from geniequeue.jobs.finish import close_ended, finish
 from geniequeue.jobs.job import Lease, Run
 from geniequeue.jobs.ledger import Ledger
 from geniequeue.jobs.outcome import Final
@@ -18,6 +18,7 @@ from geniequeue.principal import Principal
 from geniequeue.records.embedded import EmbeddedStore
 from geniequeue.records.protocol import Item
 from tests.conftest import Person
+from tests.core.quota.parts import quota_of
 from tests.interop.node import BullMQ, installed, running
 
 OPERATION = "resize_image"
@@ -36,7 +37,7 @@ class Jobs:
     def __init__(self, store: EmbeddedStore, ledger: Ledger, creator: Person) -> None:
         self.ledger = ledger
         self.records = store.as_service()
-        self.producer = Producer(store, ledger, "bull")
+        self.producer = Producer(store, ledger, quota_of(ledger.client, self.records), "bull")
         self._creator = creator
         self._principal = Principal(creator.user.id, admin=False, token=creator.token, tier="pro")
 
@@ -92,7 +93,8 @@ class Jobs:
         return self.records.list_items("media_job_results", {"id": run.id})
 
     def open(self, run: Run) -> bool:
-        """Tell whether the records still owe the run an end."""
+        """Tell whether the records still owe the run an end, once the ended ones are closed."""
+        close_ended(self.records, self.ledger)
         return bool(self.records.get_item("media_job_runs", run.id)["open"])
 
 

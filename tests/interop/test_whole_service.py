@@ -76,7 +76,7 @@ def test_a_bullmq_worker_beside_ours_takes_nothing_and_every_job_runs_once(
     for job_id, _ in sent:
         assert service.await_final(token, job_id)["state"] == "completed"
         runs = service.store.as_service().list_items("media_job_runs", {"job_id": job_id})
-        assert [run["open"] for run in runs] == [False]
+        assert [run["round"] for run in runs] == [1]
     assert bullmq.worker_seen() == []
     assert [bullmq.job(number)["attemptsStarted"] for _, number in sent] == [1] * JOBS
 

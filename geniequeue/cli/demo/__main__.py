@@ -16,7 +16,7 @@ from geniequeue.cli.demo.report import SHEET, draw_sheet, print_table
 from geniequeue.cli.demo.steps import run_steps
 from geniequeue.cli.exits import WrongUsage, explained
 from geniequeue.cli.lock import lock_instance
-from geniequeue.cli.session import Session
+from geniequeue.cli.session import embedded_session
 from geniequeue.cli.up import CHECKOUT
 
 FOLDER = CHECKOUT / "var" / "demo"
@@ -47,7 +47,7 @@ def _run(photo: Path) -> list[str]:
     click.echo(f"starting every process of the Procfile; their log is {log}")
     with running_instance(FOLDER / "instance", log) as settings:
         click.echo(f"ready: API {settings.api_url} · sending {photo.name}")
-        done = run_steps(Session(settings, "demo", tier="studio"), photo, outputs)
+        done = run_steps(embedded_session(settings, "demo", tier="studio"), photo, outputs)
         found = draw_sheet(done, photo, FOLDER, sandbox=settings.sandbox)
     print_table(done)
     click.echo(f"outputs: {outputs}")

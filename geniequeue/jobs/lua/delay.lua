@@ -1,6 +1,6 @@
 -- Put an active job off until a time; its message comes back by Celery's retry.
 -- KEYS: 1 job index  2 job hash  3 lock  4 active  5 delayed  6 events
--- ARGV: 1 number  2 attempt  3 delay in ms  4 reason
+-- ARGV: 1 number  2 attempt  3 delay in ms  4 reason  5 '1' when the try counts, '0' when it is as if it had not begun
 -- Returns the due time in ms, or 0 when a newer attempt exists or the job is not active.
 if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[2] then return 0 end
 if redis.call('HGET', KEYS[2], 'index') ~= KEYS[1] then return 0 end
@@ -12,8 +12,12 @@ local time = redis.call('TIME')
 local due_ms = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[3])
 redis.call('DEL', KEYS[3])
 redis.call('ZADD', KEYS[5], string.format('%.0f', due_ms * 4096), ARGV[1])
-redis.call('HINCRBY', KEYS[2], 'atm', 1)
-redis.call('HINCRBY', KEYS[2], 'attemptsMade', 1)
+if ARGV[5] == '1' then
+  redis.call('HINCRBY', KEYS[2], 'atm', 1)
+  redis.call('HINCRBY', KEYS[2], 'attemptsMade', 1)
+else
+  redis.call('HINCRBY', KEYS[2], 'ats', -1)
+end
 redis.call('HSET', KEYS[2], 'delay', ARGV[3], 'failedReason', ARGV[4])
 redis.call('XADD', KEYS[6], 'MAXLEN', '~', 10000, '*', 'event', 'delayed', 'jobId', ARGV[1],
   'delay', string.format('%.0f', due_ms))

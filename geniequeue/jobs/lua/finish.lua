@@ -1,12 +1,18 @@
 -- Move a job to its final set and count it.
 -- KEYS: 1 job index  2 job hash  3 lock  4 prioritized  5 wait  6 delayed  7 active  8 completed  9 failed  10 events
---       11 counts  12 cancel flag  13 paused
+--       11 counts  12 cancel flag  13 paused  14 ended runs
 -- ARGV: 1 number  2 attempt, or '' for a caller without one: then only a job that is not active is ended
 --       3 outcome: completed, failed, cancelled  4 returnvalue (JSON)  5 failed reason
+--       6 run id, or '' for a run without a row
 -- Returns 'ok', 'unknown', 'final', 'stale' when a newer attempt exists, 'active' when it is active and no attempt was given.
 -- the hash must be this job's: after `obliterate` or FLUSHALL numbers are given anew
-if redis.call('HGET', KEYS[2], 'index') ~= KEYS[1] then return 'unknown' end
-if redis.call('ZSCORE', KEYS[8], ARGV[1]) or redis.call('ZSCORE', KEYS[9], ARGV[1]) then return 'final' end
+-- its row is closed later, with others
+local function ended(answer)
+  if ARGV[6] ~= '' then redis.call('SADD', KEYS[14], ARGV[6]) end
+  return answer
+end
+if redis.call('HGET', KEYS[2], 'index') ~= KEYS[1] then return ended('unknown') end
+if redis.call('ZSCORE', KEYS[8], ARGV[1]) or redis.call('ZSCORE', KEYS[9], ARGV[1]) then return ended('final') end
 if ARGV[2] == '' then
   if redis.call('EXISTS', KEYS[3]) == 1 then return 'active' end
 elseif redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[2] then
@@ -41,4 +47,4 @@ else
     'failedReason', ARGV[5], 'prev', prev)
 end
 redis.call('ZADD', final, now_ms, ARGV[1])
-return 'ok'
+return ended('ok')

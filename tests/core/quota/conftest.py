@@ -6,16 +6,18 @@ import sqlite3
 import uuid
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import redis
 
 from geniequeue.config import Settings
-from geniequeue.quota import Quota, Reservation
+from geniequeue.quota import Quota, Reservation, Unit
+from geniequeue.quota.units import Units
 from geniequeue.records.embedded import EmbeddedStore
 from tests.conftest import Person
-from tests.core.quota.parts import OPERATION, Clock, Faulty, Subscribe, Take
+from tests.core.quota.parts import OPERATION, Clock, Faulty, Subscribe, Take, quota_of
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def subscribe(settings: Settings, creator: Person) -> Subscribe:
 @pytest.fixture
 def new_process(redis_client: redis.Redis, records: Faulty, clock: Clock) -> Callable[[], Quota]:
     """Make a quota that remembers nothing, as a process that just started."""
-    return lambda: Quota(redis_client, records, clock=clock)
+    return lambda: quota_of(redis_client, records, clock=clock)
 
 
 @pytest.fixture
@@ -57,9 +59,16 @@ def quota(new_process: Callable[[], Quota], subscribe: Subscribe) -> Quota:
 
 @pytest.fixture
 def take(quota: Quota, creator: Person) -> Take:
-    """Reserve a unit for a job, a new one unless named."""
+    """Reserve a unit for a run, a new one unless named."""
 
-    def reserve(job_id: str | None = None, operation: str = OPERATION, **more: Any) -> Reservation:
-        return quota.reserve(creator.user.id, operation, job_id or str(uuid.uuid4()), **more)
+    def reserve(run_id: str | None = None, operation: str = OPERATION, **more: Any) -> Reservation:
+        return quota.reserve(creator.user.id, operation, run_id or str(uuid.uuid4()), **more)
 
     return reserve
+
+
+@pytest.fixture
+def use(redis_client: redis.Redis, clock: Clock) -> Callable[[Unit], None]:
+    """End the job of a unit so that the unit counts."""
+    units = Units(redis_client, clock)
+    return lambda unit: units.end(replace(unit, state="used"))

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+import redis
+
+from geniequeue.accounts import Accounts
 from geniequeue.errors import RecordsError
-from geniequeue.quota import Reservation, Unit
+from geniequeue.quota import Quota, Reservation, Unit
 from geniequeue.records.protocol import Records
 
 OPERATION = "resize_image"
@@ -15,7 +18,11 @@ UNLIMITED_OPERATION = "apply_watermark"
 FEATURE = "media_modifications"
 STARTER_LIMIT = 5
 
+LATER_S = 61
+"""Longer than a unit stays reserved before it is asked for its run."""
+
 Take = Callable[..., Reservation]
+Use = Callable[[Unit], None]
 Subscribe = Callable[..., None]
 
 
@@ -67,6 +74,18 @@ class Faulty:
     def mend(self) -> None:
         """Answer again."""
         self.fault = lambda _name: None
+
+
+def quota_of(client: redis.Redis, records: Any, **given: Any) -> Quota:
+    """Return a quota that remembers nothing, as a process that just started."""
+    ages = {"clock": given["clock"]} if "clock" in given else {}
+    return Quota(client, records, Accounts(records, **ages), **given)
+
+
+def accept(records: Any, unit: Unit) -> None:
+    """Create the run that took a unit, as the producer does."""
+    run = {"id": unit.id, "job_id": unit.id, "round": 1, "user_id": unit.user_id, "operation": OPERATION}
+    records.create_item("media_job_runs", {**run, "spec": {}, "priority": 10, "bull_job_id": "bull:media-jobs:1"})
 
 
 def taken(reservation: Reservation) -> Unit:

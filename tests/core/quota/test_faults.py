@@ -15,11 +15,11 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from geniequeue.config import Settings
-from geniequeue.errors import RecordForbidden, RecordInvalid, RecordsError, RecordsUnavailable
+from geniequeue.errors import RecordInvalid, RecordsError, RecordsUnavailable, RightMissing, ServiceTokenRefused
 from geniequeue.quota import Quota
 from geniequeue.records.embedded import EmbeddedStore
 from tests.conftest import Person
-from tests.core.quota.parts import OPERATION, Clock, Faulty, Take, rows, taken
+from tests.core.quota.parts import LATER_S, OPERATION, Clock, Faulty, Take, Use, quota_of, rows, taken
 
 
 def counted(cause: str) -> float:
@@ -30,7 +30,8 @@ def counted(cause: str) -> float:
     ("error", "cause"),
     [
         (RecordsUnavailable("no answer"), "unreachable"),
-        (RecordForbidden("wrong token"), "rejected"),
+        (ServiceTokenRefused("wrong token"), "rejected"),
+        (RightMissing("no right"), "rejected"),
         (RecordInvalid("unknown field"), "refused"),
     ],
 )
@@ -51,7 +52,7 @@ def test_f43_a_fault_lets_the_job_through_with_a_warning_and_a_count(
 def test_f43_a_damaged_database_lets_the_job_through(
     store: EmbeddedStore, settings: Settings, redis_client: redis.Redis, creator: Person
 ) -> None:
-    quota = Quota(redis_client, store.as_service())
+    quota = quota_of(redis_client, store.as_service())
     store.close()
     for path in Path(settings.var_dir / "records").glob("records.sqlite3*"):
         path.write_text("<html>502 Bad Gateway</html>" * 500)
@@ -71,17 +72,18 @@ def test_f43_records_slower_than_the_budget_let_the_job_through(
     redis_client: redis.Redis, records: Faulty, stalled: threading.Event, creator: Person
 ) -> None:
     before = counted("slow")
-    quota = Quota(redis_client, records, budget_s=0.05)
+    quota = quota_of(redis_client, records, budget_s=0.05)
     assert quota.reserve(creator.user.id, OPERATION, str(uuid.uuid4())).unverified
     assert counted("slow") == before + 1
 
 
 def test_f43_an_answer_that_comes_too_late_takes_no_second_unit(
-    redis_client: redis.Redis, records: Faulty, stalled: threading.Event, creator: Person
+    redis_client: redis.Redis, records: Faulty, stalled: threading.Event, use: Use, clock: Clock, creator: Person
 ) -> None:
-    quota = Quota(redis_client, records, budget_s=0.05)
+    quota = quota_of(redis_client, records, budget_s=0.05, clock=clock)
     reservation = quota.reserve(creator.user.id, OPERATION, str(uuid.uuid4()))
     stalled.set()
+    use(taken(reservation))
     assert quota.settle() == 1
     assert [row["id"] for row in rows(records)] == [taken(reservation).id]
     assert quota.can_perform(creator.user.id, OPERATION).used == 1
@@ -93,7 +95,7 @@ def test_f43_an_answer_that_comes_too_late_takes_no_second_unit(
     ids=str,
 )
 def test_f43_an_account_that_makes_no_sense_is_let_through_and_counted_once_it_does(
-    records: Faulty, redis_client: redis.Redis, clock: Clock, creator: Person, nonsense: dict[str, Any]
+    records: Faulty, redis_client: redis.Redis, clock: Clock, use: Use, creator: Person, nonsense: dict[str, Any]
 ) -> None:
     class Nonsense:
         """Records in which somebody wrote nonsense."""
@@ -108,12 +110,15 @@ def test_f43_an_account_that_makes_no_sense_is_let_through_and_counted_once_it_d
             return replace(user, **{"subscription_start": "2026-01-01", **nonsense}) if self.spoilt else user
 
     spoilt, before = Nonsense(), counted("malformed")
-    quota = Quota(redis_client, spoilt, clock=clock)
-    assert quota.reserve(creator.user.id, OPERATION, str(uuid.uuid4())).unverified
+    quota = quota_of(redis_client, spoilt, clock=clock)
+    reservation = quota.reserve(creator.user.id, OPERATION, str(uuid.uuid4()))
+    assert reservation.unverified
     assert counted("malformed") == before + 1
+    use(taken(reservation))
     assert quota.settle() == 0
     spoilt.spoilt = False
-    later = Quota(redis_client, spoilt, clock=clock)
+    clock.now_s += LATER_S
+    later = quota_of(redis_client, spoilt, clock=clock)
     assert later.settle() == 1
     assert len(rows(records)) == 1
 
@@ -135,14 +140,6 @@ def test_a_warm_quota_asks_the_records_nothing(records: Faulty, take: Take) -> N
     assert records.calls == 2
     take()
     assert records.calls == 2
-
-
-def test_recording_a_unit_is_one_call_and_none_the_second_time(records: Faulty, quota: Quota, take: Take) -> None:
-    unit = taken(take())
-    before = records.calls
-    quota.record(unit)
-    quota.record(unit)
-    assert records.calls == before + 1
 
 
 def test_usage_is_not_made_up_when_the_records_are_away(records: Faulty, quota: Quota, creator: Person) -> None:

@@ -11,12 +11,130 @@ import pytest
 import redis
 
 from geniequeue.errors import RecordForbidden, RecordsUnavailable
-from geniequeue.quota import Quota, Unit
+from geniequeue.quota import Quota, Unit, settling
 from tests.conftest import Person
-from tests.core.quota.parts import OPERATION, UNLIMITED_OPERATION, Clock, Faulty, Take, rows, taken
+from tests.core.quota.parts import (
+    LATER_S,
+    OPERATION,
+    UNLIMITED_OPERATION,
+    Clock,
+    Faulty,
+    Take,
+    Use,
+    accept,
+    rows,
+    taken,
+)
 
 
-def test_a_rejected_token_is_remembered_until_an_unverified_unit_is_counted(
+def test_units_of_jobs_that_ended_are_written_with_one_call(
+    records: Faulty, quota: Quota, take: Take, use: Use
+) -> None:
+    units = [taken(take(operation=UNLIMITED_OPERATION)) for _ in range(30)]
+    for unit in units:
+        use(unit)
+    before = records.calls
+    assert quota.settle() == 30
+    assert records.calls == before + 1
+    assert {row["id"] for row in rows(records)} == {unit.id for unit in units}
+    assert quota.settle() == 0
+
+
+def test_more_than_one_call_takes_are_written_too(quota: Quota, take: Take, use: Use, records: Faulty) -> None:
+    number = settling.AT_ONCE + 3
+    for _ in range(number):
+        use(taken(take(operation=UNLIMITED_OPERATION)))
+    assert quota.settle() == number
+    assert records.count_items("user_usage_counts") == number
+
+
+def test_a_unit_that_was_written_before_is_settled_beside_new_ones(
+    records: Faulty, quota: Quota, take: Take, use: Use, redis_client: redis.Redis
+) -> None:
+    old = taken(take())
+    use(old)
+    quota.settle()
+    redis_client.flushdb()
+    use(old)
+    units = [old, *(taken(take()) for _ in range(2))]
+    for unit in units[1:]:
+        use(unit)
+    assert quota.settle() == 3
+    assert {row["id"] for row in rows(records)} == {unit.id for unit in units}
+
+
+def test_a_reserved_unit_waits_for_its_job(quota: Quota, take: Take, records: Faulty, clock: Clock) -> None:
+    take()
+    clock.now_s += LATER_S - 2
+    before = records.calls
+    assert quota.settle() == 0
+    assert records.calls == before
+
+
+def test_a_unit_of_a_job_that_waits_for_long_is_written(
+    quota: Quota, take: Take, records: Faulty, clock: Clock, creator: Person
+) -> None:
+    unit = taken(take())
+    accept(records, unit)
+    clock.now_s += LATER_S
+    assert quota.settle() == 1
+    assert [row["id"] for row in rows(records)] == [unit.id]
+    assert quota.can_perform(creator.user.id, OPERATION).used == 1
+
+
+def test_a_unit_is_given_back_where_the_request_died_before_its_run_was_accepted(
+    quota: Quota, take: Take, records: Faulty, clock: Clock, creator: Person
+) -> None:
+    dead, accepted = taken(take()), taken(take())
+    accept(records, accepted)
+    clock.now_s += LATER_S
+    assert quota.settle() == 2
+    assert [row["id"] for row in rows(records)] == [accepted.id]
+    assert quota.can_perform(creator.user.id, OPERATION).used == 1
+    assert take(dead.id).fresh
+
+
+def test_the_same_request_again_keeps_a_unit_from_being_given_back(
+    quota: Quota, take: Take, clock: Clock, creator: Person
+) -> None:
+    unit = taken(take())
+    clock.now_s += LATER_S - 2
+    assert not take(unit.id).fresh
+    clock.now_s += LATER_S - 2
+    assert quota.settle() == 0
+    assert quota.can_perform(creator.user.id, OPERATION).used == 1
+
+
+def test_the_same_request_again_while_its_unit_is_settled_keeps_it(
+    quota: Quota, take: Take, records: Faulty, clock: Clock, creator: Person
+) -> None:
+    unit = taken(take())
+    clock.now_s += LATER_S
+
+    def ask_again(name: str) -> None:
+        if name == "list_items":
+            records.mend()
+            assert not take(unit.id).fresh
+
+    records.fault = ask_again
+    assert quota.settle() == 0
+    assert quota.can_perform(creator.user.id, OPERATION).used == 1
+
+
+def test_a_job_accepted_after_its_unit_was_given_back_counts_when_it_ends(
+    quota: Quota, take: Take, use: Use, records: Faulty, clock: Clock, creator: Person
+) -> None:
+    unit = taken(take())
+    clock.now_s += LATER_S
+    quota.settle()
+    accept(records, unit)
+    use(unit)
+    assert quota.can_perform(creator.user.id, OPERATION).used == 1
+    quota.settle()
+    assert [row["id"] for row in rows(records)] == [unit.id]
+
+
+def test_a_rejected_service_is_remembered_until_it_is_let_in_again(
     records: Faulty, quota: Quota, take: Take, redis_client: redis.Redis
 ) -> None:
     assert not quota.is_rejected()
@@ -24,74 +142,86 @@ def test_a_rejected_token_is_remembered_until_an_unverified_unit_is_counted(
     take()
     assert quota.is_rejected()
     assert 0 < redis_client.ttl("gq:quota:rejected") <= 180
-    redis_client.delete("gq:quota:rejected")
-    assert quota.settle() == 0
-    assert quota.is_rejected()
+    redis_client.expire("gq:quota:rejected", 5)
+    with pytest.raises(RecordForbidden):
+        quota.settle()
+    assert redis_client.ttl("gq:quota:rejected") > 5
     records.mend()
-    assert quota.settle() == 1
+    quota.settle()
     assert not quota.is_rejected()
 
 
 def test_unverified_units_are_counted_once_when_the_records_are_back(
-    records: Faulty, quota: Quota, take: Take, creator: Person
+    records: Faulty, quota: Quota, take: Take, use: Use, creator: Person
 ) -> None:
     records.fail(RecordsUnavailable("no answer"))
-    job_id = str(uuid.uuid4())
-    reservations = [take(job_id), take(job_id), take(), take()]
+    run_id = str(uuid.uuid4())
+    reservations = [take(run_id), take(run_id), take(), take()]
     assert [each.fresh for each in reservations] == [True, False, True, True]
-    assert quota.settle() == 0
+    units = {taken(each).id: taken(each) for each in reservations}
+    for unit in units.values():
+        use(unit)
+    with pytest.raises(RecordsUnavailable):
+        quota.settle()
     records.mend()
     assert quota.settle() == 3
-    assert {row["id"] for row in rows(records)} == {taken(each).id for each in reservations}
+    assert {row["id"] for row in rows(records)} == set(units)
     assert quota.can_perform(creator.user.id, OPERATION).used == 3
     assert quota.settle() == 0
 
 
+def test_an_unverified_unit_of_a_job_that_still_waits_is_counted_too(
+    records: Faulty, quota: Quota, take: Take, creator: Person, clock: Clock
+) -> None:
+    records.fail(RecordsUnavailable("no answer"))
+    unit = taken(take())
+    records.mend()
+    accept(records, unit)
+    clock.now_s += LATER_S
+    assert quota.settle() == 1
+    assert quota.can_perform(creator.user.id, OPERATION).used == 1
+
+
 def test_an_unverified_unit_counts_in_the_cycle_in_which_it_was_taken(
-    records: Faulty, quota: Quota, clock: Clock, take: Take
+    records: Faulty, quota: Quota, clock: Clock, take: Take, use: Use
 ) -> None:
     records.fail(RecordsUnavailable("no answer"))
     clock.set("2026-02-28T23:59:59Z")
     unit = taken(take())
     records.mend()
     clock.set("2026-05-05T00:00:00Z")
+    use(unit)
     assert quota.settle() == 1
     assert [(row["id"], row["billing_cycle_start"]) for row in rows(records)] == [(unit.id, "2026-02-01T00:00:00.000Z")]
 
 
-def test_an_unverified_unit_is_recorded_when_its_job_runs(records: Faulty, quota: Quota, take: Take) -> None:
-    records.fail(RecordsUnavailable("no answer"))
-    unit = taken(take())
-    assert not quota.record(unit)
-    records.mend()
-    assert quota.record(unit)
-    assert len(rows(records)) == 1
-    assert quota.settle() == 0
-
-
 def test_an_unverified_unit_can_be_given_back_before_and_after_it_was_counted(
-    records: Faulty, quota: Quota, take: Take, creator: Person
+    records: Faulty, quota: Quota, take: Take, use: Use, creator: Person
 ) -> None:
     records.fail(RecordsUnavailable("no answer"))
-    never_counted, counted_later, still_away = (taken(take()) for _ in range(3))
-    assert not quota.give_back(still_away)
+    never_counted, counted_before = taken(take()), taken(take())
+    quota.give_back(never_counted)
+    use(counted_before)
     records.mend()
-    assert quota.give_back(never_counted)
-    assert quota.record(counted_later)
-    assert quota.give_back(counted_later)
-    quota.settle()
+    assert quota.settle() == 2
+    assert [row["id"] for row in rows(records)] == [counted_before.id]
+    quota.give_back(counted_before)
+    assert quota.settle() == 1
     assert rows(records) == []
     assert quota.can_perform(creator.user.id, OPERATION).used == 0
 
 
 def test_a_unit_given_back_while_the_records_are_away_is_deleted_later(
-    records: Faulty, quota: Quota, take: Take, creator: Person
+    records: Faulty, quota: Quota, take: Take, use: Use, creator: Person
 ) -> None:
     unit = taken(take())
-    quota.record(unit)
+    use(unit)
+    quota.settle()
     records.fail(RecordsUnavailable("no answer"))
-    assert not quota.give_back(unit)
+    quota.give_back(unit)
     assert quota.can_perform(creator.user.id, OPERATION).used == 0
+    with pytest.raises(RecordsUnavailable):
+        quota.settle()
     records.mend()
     assert len(rows(records)) == 1
     assert quota.settle() == 1
@@ -99,47 +229,52 @@ def test_a_unit_given_back_while_the_records_are_away_is_deleted_later(
 
 
 def test_a_unit_given_back_while_its_row_is_being_written_leaves_no_row(
-    records: Faulty, quota: Quota, take: Take, creator: Person
+    records: Faulty, quota: Quota, take: Take, use: Use, creator: Person
 ) -> None:
     unit = taken(take())
+    use(unit)
 
     def give_back_meanwhile(name: str) -> None:
-        if name == "create_item":
+        if name == "create_items":
             records.mend()
-            assert quota.give_back(unit)
+            quota.give_back(unit)
 
     records.fault = give_back_meanwhile
-    quota.settle()
-    quota.settle()
+    assert quota.settle() == 0
+    assert quota.settle() == 1
     assert rows(records) == []
     assert quota.can_perform(creator.user.id, OPERATION).used == 0
 
 
-def test_a_unit_given_back_after_it_was_found_unsettled_is_not_brought_back(
-    records: Faulty, quota: Quota, take: Take, creator: Person
+def test_a_unit_taken_again_while_its_row_is_being_deleted_is_written_again(
+    records: Faulty, quota: Quota, take: Take, use: Use
 ) -> None:
-    units = [taken(take()) for _ in range(2)]
+    unit = taken(take())
+    use(unit)
+    quota.settle()
+    quota.give_back(unit)
 
-    def give_back_the_others(name: str) -> None:
-        if name == "create_item":
-            [written] = [row["id"] for row in rows(records)] or [None]
+    def take_meanwhile(name: str) -> None:
+        if name == "delete_item":
             records.mend()
-            assert all(quota.give_back(unit) for unit in units if unit.id != written)
+            use(taken(take(unit.id)))
 
-    records.fault = give_back_the_others
-    quota.settle()
-    quota.settle()
-    assert rows(records) == []
-    assert quota.can_perform(creator.user.id, OPERATION).used == 0
+    records.fault = take_meanwhile
+    assert quota.settle() == 0
+    assert quota.settle() == 1
+    assert [row["id"] for row in rows(records)] == [unit.id]
 
 
 def test_a_unit_whose_row_the_service_may_not_delete_stays_to_be_settled(
-    records: Faulty, quota: Quota, take: Take
+    records: Faulty, quota: Quota, take: Take, use: Use
 ) -> None:
     unit = taken(take())
-    quota.record(unit)
+    use(unit)
+    quota.settle()
     records.fail(RecordForbidden("not allowed"), "delete_item")
-    assert not quota.give_back(unit)
+    quota.give_back(unit)
+    with pytest.raises(RecordForbidden):
+        quota.settle()
     assert quota.is_rejected()
     records.mend()
     assert quota.settle() == 1
@@ -147,58 +282,60 @@ def test_a_unit_whose_row_the_service_may_not_delete_stays_to_be_settled(
 
 
 def test_a_redis_that_forgets_while_a_row_is_being_written_ends_the_settling(
-    records: Faulty, quota: Quota, take: Take, redis_client: redis.Redis
+    records: Faulty, quota: Quota, take: Take, use: Use, redis_client: redis.Redis
 ) -> None:
     unit = taken(take())
-    records.fault = lambda name: redis_client.flushdb() and None if name == "create_item" else None
-    assert not quota.record(unit)
+    use(unit)
+    records.fault = lambda name: redis_client.flushdb() and None if name == "create_items" else None
+    assert quota.settle() == 0
     assert [row["id"] for row in rows(records)] == [unit.id]
 
 
 def test_a_unit_that_can_never_be_counted_does_not_hold_up_the_others(
-    records: Faulty, quota: Quota, take: Take, creator: Person
+    records: Faulty, quota: Quota, take: Take, use: Use, creator: Person
 ) -> None:
     records.fail(RecordsUnavailable("no answer"))
-    quota.reserve("no account at all", OPERATION, str(uuid.uuid4()))
+    use(taken(quota.reserve("no account at all", OPERATION, str(uuid.uuid4()))))
     unit = taken(take())
+    use(unit)
     records.mend()
     assert quota.settle() == 1
     assert [row["id"] for row in rows(records)] == [unit.id]
+    before = records.calls
+    assert quota.settle() == 0
+    assert records.calls == before
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_however_many_write_and_give_back_at_once_the_records_end_as_redis_has_it(
-    records: Faulty, quota: Quota, take: Take, creator: Person, redis_client: redis.Redis, seed: int
+    records: Faulty, quota: Quota, use: Use, creator: Person, redis_client: redis.Redis, seed: int
 ) -> None:
     draw = random.Random(seed)
-    jobs = [str(uuid.uuid4()) for _ in range(6)]
-    steps = (quota.record, quota.give_back, lambda _unit: quota.settle())
+    runs = [str(uuid.uuid4()) for _ in range(6)]
+    steps = (use, quota.give_back, lambda _unit: quota.settle())
 
     def step(given: tuple[str, Callable[[Unit], object]]) -> None:
-        job_id, do = given
-        do(taken(quota.reserve(creator.user.id, UNLIMITED_OPERATION, job_id)))
+        run_id, do = given
+        do(taken(quota.reserve(creator.user.id, UNLIMITED_OPERATION, run_id)))
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(step, [(draw.choice(jobs), draw.choice(steps)) for _ in range(80)]))
+        list(pool.map(step, [(draw.choice(runs), draw.choice(steps)) for _ in range(80)]))
+    for run_id in runs:
+        use(taken(quota.reserve(creator.user.id, UNLIMITED_OPERATION, run_id)))
+    quota.give_back(taken(quota.reserve(creator.user.id, UNLIMITED_OPERATION, runs[0])))
     quota.settle()
     [key] = redis_client.keys("gq:quota:units:*")
-    assert {row["id"] for row in rows(records)} == set(redis_client.zrangebyscore(key, 1, 1))
-    assert redis_client.hlen("gq:quota:unsettled") == 0
+    assert {row["id"] for row in rows(records)} == set(redis_client.zrangebyscore(key, 1, 1)) == set(runs[1:])
+    assert redis_client.hlen("gq:quota:unsettled") == redis_client.zcard("gq:quota:due") == 0
 
 
 def test_a_retry_goes_on_with_its_unit_when_nobody_can_say_whether_it_was_given_back(
-    records: Faulty, quota: Quota, take: Take, redis_client: redis.Redis
+    records: Faulty, quota: Quota, take: Take, use: Use, redis_client: redis.Redis
 ) -> None:
     held = taken(take())
-    quota.record(held)
+    use(held)
+    quota.settle()
     redis_client.flushdb()
     records.fail(RecordsUnavailable("no answer"))
-    again = take(round_=2, held=held)
+    again = take(held=held)
     assert (again.unit, again.unverified) == (held, True)
-
-
-def test_what_nobody_recorded_is_settled(take: Take, quota: Quota, records: Faulty, creator: Person) -> None:
-    units = [taken(take()) for _ in range(3)]
-    assert quota.settle() == 3
-    assert {row["id"] for row in rows(records)} == {unit.id for unit in units}
-    assert quota.settle() == 0

@@ -17,44 +17,49 @@ from tests.core.quota.parts import (
     Faulty,
     Subscribe,
     Take,
+    Use,
     add_row,
+    quota_of,
     rows,
     taken,
 )
 
 
 def test_only_the_call_that_takes_a_unit_is_told_so(take: Take, quota: Quota) -> None:
-    job_id = str(uuid.uuid4())
-    assert [take(job_id).fresh for _ in range(2)] == [True, False]
-    quota.give_back(taken(take(job_id)))
-    assert [take(job_id).fresh for _ in range(2)] == [True, False]
+    run_id = str(uuid.uuid4())
+    assert [take(run_id).fresh for _ in range(2)] == [True, False]
+    quota.give_back(taken(take(run_id)))
+    assert [take(run_id).fresh for _ in range(2)] == [True, False]
 
 
 def test_a_job_that_has_its_unit_is_let_in_again_when_the_limit_is_reached(take: Take) -> None:
-    jobs = [str(uuid.uuid4()) for _ in range(STARTER_LIMIT)]
-    assert all(take(job_id).verdict.allowed for job_id in jobs + jobs)
+    runs = [str(uuid.uuid4()) for _ in range(STARTER_LIMIT)]
+    assert all(take(run_id).verdict.allowed for run_id in runs + runs)
     assert not take().verdict.allowed
 
 
 def test_what_the_records_count_counts_after_redis_forgot(
-    take: Take, quota: Quota, redis_client: redis.Redis, records: Faulty, creator: Person
+    take: Take, quota: Quota, use: Use, redis_client: redis.Redis, records: Faulty, creator: Person
 ) -> None:
     unit = taken(take())
-    quota.record(unit)
+    use(unit)
+    assert quota.settle() == 1
     redis_client.flushdb()
     assert quota.can_perform(creator.user.id, OPERATION).used == 1
-    assert quota.record(unit)
+    use(unit)
+    quota.settle()
     assert len(rows(records)) == 1
     assert quota.can_perform(creator.user.id, OPERATION).used == 1
 
 
-def test_a_unit_that_redis_forgot_before_it_was_written_is_counted_when_its_job_runs(
-    take: Take, quota: Quota, redis_client: redis.Redis, records: Faulty, creator: Person
+def test_a_unit_that_redis_forgot_before_it_was_written_is_counted_when_its_job_ends(
+    take: Take, quota: Quota, use: Use, redis_client: redis.Redis, records: Faulty, creator: Person
 ) -> None:
     unit = taken(take())
     redis_client.flushdb()
-    assert quota.record(unit)
+    use(unit)
     assert quota.can_perform(creator.user.id, OPERATION).used == 1
+    assert quota.settle() == 1
     assert [row["id"] for row in rows(records)] == [unit.id]
 
 
@@ -66,11 +71,13 @@ def test_rows_of_an_older_system_count_for_several(quota: Quota, records: Faulty
     assert quota.can_perform(creator.user.id, OPERATION).used == 3
 
 
-def test_a_unit_is_written_once_however_often_it_is_recorded(
-    take: Take, quota: Quota, records: Faulty, creator: Person
+def test_a_unit_is_written_once_however_often_its_job_ends(
+    take: Take, quota: Quota, use: Use, records: Faulty, creator: Person
 ) -> None:
     unit = taken(take())
-    assert [quota.record(unit) for _ in range(3)] == [True] * 3
+    for _ in range(3):
+        use(unit)
+        quota.settle()
     assert rows(records) == [
         {
             "id": unit.id,
@@ -82,63 +89,69 @@ def test_a_unit_is_written_once_however_often_it_is_recorded(
     ]
 
 
-def test_a_unit_given_back_is_gone_from_redis_and_records(
-    take: Take, quota: Quota, records: Faulty, creator: Person
+def test_a_unit_given_back_is_free_at_once_and_gone_from_the_records_soon(
+    take: Take, quota: Quota, use: Use, records: Faulty, creator: Person
 ) -> None:
     unit = taken(take())
-    quota.record(unit)
-    assert [quota.give_back(unit) for _ in range(2)] == [True] * 2
-    assert rows(records) == []
-    assert quota.can_perform(creator.user.id, OPERATION).used == 0
+    use(unit)
+    quota.settle()
+    for _ in range(2):
+        quota.give_back(unit)
+        assert quota.can_perform(creator.user.id, OPERATION).used == 0
+        quota.settle()
+        assert rows(records) == []
 
 
-def test_a_unit_given_back_is_taken_again_by_the_same_job(
-    take: Take, quota: Quota, records: Faulty, creator: Person
+def test_a_unit_given_back_is_taken_again_by_the_same_run(
+    take: Take, quota: Quota, use: Use, records: Faulty, creator: Person
 ) -> None:
-    job_id = str(uuid.uuid4())
-    quota.give_back(taken(take(job_id)))
-    again = take(job_id)
+    run_id = str(uuid.uuid4())
+    quota.give_back(taken(take(run_id)))
+    again = take(run_id)
     assert again.verdict.used == 1
-    quota.record(taken(again))
+    use(taken(again))
+    quota.settle()
     assert len(rows(records)) == 1
 
 
 def test_a_retry_uses_the_unit_it_still_holds_also_in_the_next_cycle(
-    take: Take, quota: Quota, clock: Clock, records: Faulty, creator: Person
+    take: Take, quota: Quota, use: Use, clock: Clock, records: Faulty, creator: Person
 ) -> None:
-    job_id = str(uuid.uuid4())
-    held = taken(take(job_id))
-    quota.record(held)
+    held = taken(take())
+    use(held)
+    quota.settle()
     clock.set("2026-03-02T00:00:00Z")
-    assert take(job_id, round_=2, held=held).unit == held
+    assert take(held=held).unit == held
     assert quota.can_perform(creator.user.id, OPERATION).used == 0
-    quota.record(held)
+    use(held)
+    quota.settle()
     assert len(rows(records)) == 1
 
 
 def test_a_retry_takes_a_new_unit_where_the_last_was_given_back(
-    take: Take, quota: Quota, creator: Person, records: Faulty
+    take: Take, quota: Quota, use: Use, creator: Person, records: Faulty
 ) -> None:
-    job_id = str(uuid.uuid4())
-    first = taken(take(job_id))
+    first = taken(take())
     quota.give_back(first)
-    second = taken(take(job_id, round_=2, held=first))
+    second = taken(take(held=first))
     assert second.id != first.id
-    quota.record(second)
+    use(second)
     quota.give_back(first)
+    quota.settle()
     assert [row["id"] for row in rows(records)] == [second.id]
     assert quota.can_perform(creator.user.id, OPERATION).used == 1
 
 
 def test_whether_a_unit_is_still_held_is_read_from_the_records_where_redis_forgot(
-    take: Take, quota: Quota, redis_client: redis.Redis
+    take: Take, quota: Quota, use: Use, redis_client: redis.Redis
 ) -> None:
     kept, returned = taken(take()), taken(take())
-    quota.record(kept)
+    use(kept)
     quota.give_back(returned)
+    quota.settle()
     redis_client.flushdb()
-    assert take(round_=2, held=kept).unit == kept
-    assert taken(take(round_=2, held=returned)).id != returned.id
+    assert take(held=kept).unit == kept
+    assert taken(take(held=returned)).id != returned.id
 
 
 def test_the_next_cycle_starts_at_nothing(take: Take, clock: Clock, subscribe: Subscribe) -> None:
@@ -165,10 +178,11 @@ def test_a_unit_is_given_back_to_the_cycle_it_was_taken_from(
 
 
 def test_reading_the_records_while_a_unit_is_given_back_does_not_bring_it_back(
-    redis_client: redis.Redis, records: Faulty, clock: Clock, quota: Quota, creator: Person, take: Take
+    redis_client: redis.Redis, records: Faulty, clock: Clock, quota: Quota, use: Use, creator: Person, take: Take
 ) -> None:
     unit = taken(take())
-    quota.record(unit)
+    use(unit)
+    quota.settle()
     redis_client.flushdb()
 
     class GivesBackMeanwhile:
@@ -179,10 +193,10 @@ def test_reading_the_records_while_a_unit_is_given_back_does_not_bring_it_back(
 
         def list_items(self, *args: Any, **kwargs: Any) -> Any:
             found = records.list_items(*args, **kwargs)
-            assert quota.give_back(unit)
+            quota.give_back(unit)
             return found
 
-    late = Quota(redis_client, GivesBackMeanwhile(), clock=clock)
+    late = quota_of(redis_client, GivesBackMeanwhile(), clock=clock)
     assert late.can_perform(creator.user.id, OPERATION).used == 0
 
 

@@ -22,7 +22,9 @@ from tests.core.quota.parts import (
     Faulty,
     Subscribe,
     Take,
+    Use,
     add_row,
+    quota_of,
     rows,
     taken,
 )
@@ -41,32 +43,36 @@ def test_looking_takes_nothing(quota: Quota, creator: Person) -> None:
 
 
 def test_a_feature_with_limit_0_is_not_in_the_tier(quota: Quota, creator: Person) -> None:
-    assert quota.usage(creator.user.id)["ai_clip_ops"].decision == "not_in_tier"
+    assert quota.usage(creator.user.id).verdicts["ai_clip_ops"].decision == "not_in_tier"
 
 
-def test_unlimited_is_never_refused_but_counted(take: Take, quota: Quota, records: Faulty, creator: Person) -> None:
-    units = [taken(take(operation=UNLIMITED_OPERATION)) for _ in range(20)]
-    assert all(quota.record(unit) for unit in units)
+def test_unlimited_is_never_refused_but_counted(
+    take: Take, quota: Quota, use: Use, records: Faulty, creator: Person
+) -> None:
+    for _ in range(20):
+        use(taken(take(operation=UNLIMITED_OPERATION)))
+    assert quota.settle() == 20
     assert len(rows(records)) == 20
-    verdict = quota.usage(creator.user.id)["watermark_ops"]
+    verdict = quota.usage(creator.user.id).verdicts["watermark_ops"]
     assert (verdict.decision, verdict.limit, verdict.used, verdict.left) == ("allowed", -1, 20, None)
 
 
 def test_usage_says_what_is_left_of_every_feature(quota: Quota, creator: Person, take: Take) -> None:
     take()
     usage = quota.usage(creator.user.id)
-    left = {feature: verdict.left for feature, verdict in usage.items()}
+    assert usage.tier == "starter"
+    left = {feature: verdict.left for feature, verdict in usage.verdicts.items()}
     assert left == {FEATURE: 4, "watermark_ops": None, "ai_clip_ops": 0, "profile_scrapes": 5, "posts_published": 5}
 
 
 def test_taking_twice_for_the_same_job_counts_once(take: Take) -> None:
-    job_id = str(uuid.uuid4())
-    assert taken(take(job_id)).id == taken(take(job_id)).id
-    assert take(job_id).verdict.used == 1
+    run_id = str(uuid.uuid4())
+    assert taken(take(run_id)).id == taken(take(run_id)).id == run_id
+    assert take(run_id).verdict.used == 1
 
 
 def test_of_fifty_at_once_against_one_that_is_left_exactly_one_comes_in(
-    new_process: Callable[[], Quota], subscribe: Subscribe, records: Faulty, creator: Person
+    new_process: Callable[[], Quota], subscribe: Subscribe, use: Use, records: Faulty, creator: Person
 ) -> None:
     for _ in range(STARTER_LIMIT - 1):
         add_row(records, creator.user.id)
@@ -81,7 +87,8 @@ def test_of_fifty_at_once_against_one_that_is_left_exactly_one_comes_in(
     assert len(won) == 1
     assert not any(reservation.unverified for reservation in reservations)
     assert {r.verdict.decision for r in reservations if r is not won[0]} == {"limit_reached"}
-    assert processes[0].record(taken(won[0]))
+    use(taken(won[0]))
+    assert processes[0].settle() == 1
     assert len(rows(records)) == STARTER_LIMIT
 
 
@@ -114,7 +121,7 @@ def test_row_45_the_refusal_has_exactly_the_three_documented_members(take: Take)
 
 
 def test_without_redis_nobody_is_let_through(records: Faulty, creator: Person) -> None:
-    away = Quota(connect("redis://127.0.0.1:1/0"), records)
+    away = quota_of(connect("redis://127.0.0.1:1/0"), records)
     with pytest.raises(LedgerUnavailable):
         away.reserve(creator.user.id, OPERATION, str(uuid.uuid4()))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import pytest
+import requests
 
-from geniequeue.errors import RecordForbidden, RecordInvalid, RecordNotUnique, RecordsUnavailable
+from geniequeue.errors import RecordForbidden, RecordNotUnique, RecordsUnavailable, RecordTooLarge
 from geniequeue.records.protocol import Records
 from tests.contract.conftest import new_id, store_file
 from tests.directus.store.conftest import refusing
@@ -92,12 +94,97 @@ def test_a_file_that_somebody_is_uploading_is_taken_until_it_was_abandoned(
     assert _sizes(directus_place) == [photo.stat().st_size]
 
 
-def test_of_an_upload_under_a_taken_id_no_byte_is_sent(service: Records, proxy: FaultProxy, photo: Path) -> None:
+def test_a_download_of_a_length_known_from_before_is_one_request(
+    service: Records, proxy: FaultProxy, photo: Path, tmp_path: Path
+) -> None:
     file_id = store_file(service, photo)
     proxy.requests.clear()
+    service.download(file_id, tmp_path / "copy", max_bytes=10**9, size_bytes=photo.stat().st_size)
+    assert proxy.requests == [f"GET /assets/{file_id}"]
+
+
+def test_a_half_written_file_is_no_file_even_for_who_knows_its_length(
+    directus_place: DirectusPlace, service: Records, tmp_path: Path
+) -> None:
+    file_id = new_id()
+    directus_place.leave_half(file_id)
+    with pytest.raises(RecordForbidden):
+        service.download(file_id, tmp_path / "copy", max_bytes=10**9, size_bytes=100)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_an_upload_for_somebody_is_one_request(
+    service: Records, proxy: FaultProxy, photo: Path, directus_place: DirectusPlace
+) -> None:
+    owner = directus_place.account("alice").id
+    file_id = store_file(service, photo, owner_id=owner, folder=directus_place.folder())
+    assert [request.split("?")[0] for request in proxy.requests] == ["POST /files"]
+    assert service.get_file(file_id).uploaded_by == owner
+
+
+def test_an_owner_that_directus_did_not_take_from_the_form_is_set_afterwards(
+    service: Records, proxy: FaultProxy, photo: Path, directus_place: DirectusPlace
+) -> None:
+    owner, file_id = directus_place.account("alice").id, new_id()
+    directus_place.store.as_service().upload(photo, file_id=file_id, filename="a.jpg", mime="image/jpeg")
+    record = directus_place.request("GET", f"/files/{file_id}?fields=id,filename_download,type,filesize,folder")
+    answer = {"data": {**record, "uploaded_by": new_id()}}
+    proxy.arm(Fault("POST /files", answer=http_answer(200, json.dumps(answer).encode())))
+    store_file(service, photo, file_id=file_id, owner_id=owner)
+    assert service.get_file(file_id).uploaded_by == owner
+
+
+def test_a_creator_cannot_make_somebody_else_the_owner_of_what_he_uploads(directus_place: DirectusPlace) -> None:
+    alice, bob = directus_place.account("alice"), directus_place.account("bob")
+    owners = {}
+    for named in (bob.id, alice.id, None):
+        answer = requests.post(
+            f"{directus_place.server.url}/files?fields=uploaded_by",
+            headers={"Authorization": f"Bearer {alice.token}"},
+            data={"uploaded_by": named} if named else {},
+            files={"file": ("a.jpg", b"content", "image/jpeg")},
+            timeout=30,
+        )
+        owners[named] = answer.json()["data"]["uploaded_by"] if answer.ok else answer.status_code
+    assert owners == {bob.id: 400, alice.id: alice.id, None: alice.id}
+
+
+@pytest.mark.parametrize("size_bytes", [1_000, 30_000_000])
+def test_an_upload_under_a_taken_id_is_refused_after_one_look(
+    service: Records, proxy: FaultProxy, photo: Path, tmp_path: Path, size_bytes: int
+) -> None:
+    file_id = store_file(service, photo)
+    other = tmp_path / "other"
+    other.write_bytes(b"x" * size_bytes)
+    proxy.requests.clear()
     with pytest.raises(RecordNotUnique):
+        store_file(service, other, file_id=file_id)
+    assert [request.split("?")[0] for request in proxy.requests] == ["POST /files", f"GET /files/{file_id}"]
+    assert service.open_file(file_id).read() == photo.read_bytes()
+
+
+def test_a_file_that_stands_there_is_no_upload_of_ours_because_an_answer_was_lost(
+    service: Records, proxy: FaultProxy, photo: Path, tmp_path: Path
+) -> None:
+    file_id, other = store_file(service, photo), tmp_path / "as long"
+    other.write_bytes(b"x" * photo.stat().st_size)
+    proxy.arm(Fault("POST /files", cut_answer_after=0))
+    with pytest.raises(RecordNotUnique):
+        store_file(service, other, file_id=file_id)
+    assert service.open_file(file_id).read() == photo.read_bytes()
+
+
+def test_what_an_upload_left_half_while_directus_went_away_is_removed_by_the_next_call(
+    directus_place: DirectusPlace, service: Records, proxy: FaultProxy, photo: Path
+) -> None:
+    file_id = new_id()
+    proxy.arm(Fault("POST /files", cut_request_after=200_000, then_away=True))
+    with pytest.raises(RecordsUnavailable):
         store_file(service, photo, file_id=file_id)
-    assert [request.split("?")[0] for request in proxy.requests] == [f"GET /files/{file_id}"]
+    proxy.come_back()
+    assert _sizes(directus_place) != [photo.stat().st_size]
+    store_file(service, photo, file_id=file_id)
+    assert _sizes(directus_place) == [photo.stat().st_size]
 
 
 @pytest.mark.parametrize("status", [408, 413])
@@ -105,7 +192,7 @@ def test_a_file_too_large_for_directus_is_refused_for_good(
     service: Records, proxy: FaultProxy, photo: Path, status: int
 ) -> None:
     proxy.arm(refusing(status, "CONTENT_TOO_LARGE", on="POST /files"))
-    with pytest.raises(RecordInvalid, match="FILES_MAX_UPLOAD_SIZE"):
+    with pytest.raises(RecordTooLarge, match="FILES_MAX_UPLOAD_SIZE"):
         store_file(service, photo)
 
 

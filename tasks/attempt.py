@@ -1,0 +1,130 @@
+"""An attempt of a job while it holds its lease."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from geniequeue.errors import (
+    LedgerUnavailable,
+    RecordForbidden,
+    RecordInvalid,
+    RecordsUnavailable,
+    RightMissing,
+    ServiceTokenRefused,
+)
+from geniequeue.jobs.finish import Ended, finish, outcome_of
+from geniequeue.jobs.job import Lease, Run
+from geniequeue.jobs.outcome import Final, Outcome, Retry, decide, failure, snooze
+from geniequeue.jobs.patience import Patience
+from geniequeue.log import get_logger
+from geniequeue.operations import OPERATIONS, Operation
+from tasks.progress import Progress
+from tasks.services import Services
+from tasks.worker import stopping
+
+LEASE_MARGIN_S = 120.0
+"""How much longer than the operation's limit a lease stands: downloads, uploads and the record store take time too."""
+LEASE_LEFT_S = 15.0
+"""What must be left of a lease to put a job off."""
+
+T = TypeVar("T")
+
+log = get_logger(__name__)
+
+
+def lease_s(operation: Operation) -> float:
+    """Return for how long an attempt gets the lease, in seconds."""
+    return operation.time_limit_s + LEASE_MARGIN_S
+
+
+@dataclass
+class Attempt:
+    """One attempt of a run.
+
+    Attributes:
+        lease: the right to write; attempt number and tries.
+        progress: writes progress and learns of a cancel.
+        peak_memory_bytes: of the sandboxed work, once it ran.
+        announced: whether a file was announced that nobody needs unless the attempt completes the job.
+    """
+
+    run: Run
+    lease: Lease
+    services: Services
+    progress: Progress
+    started: float = field(default_factory=time.monotonic)
+    peak_memory_bytes: int | None = None
+    announced: bool = False
+    _patience: Patience = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._patience = Patience(
+            lease_s(self.operation) - LEASE_LEFT_S, stopping=stopping, cancelled=self.progress.should_stop
+        )
+
+    @property
+    def operation(self) -> Operation:
+        """What is to be done."""
+        return OPERATIONS[self.run.spec.operation]
+
+    def patiently(self, call: Callable[[], T], *, cancellable: bool = True) -> T:
+        """Call again while Redis or the record store is away; see `Patience.call`."""
+        return self._patience.call(call, cancellable=cancellable)
+
+    def standing_end(self) -> Final | None:
+        """Return how the run has ended already, where an earlier attempt could not tell it everywhere."""
+        if self.lease.attempt <= self.run.spec.attempts_before + 1:
+            return None
+        try:
+            return outcome_of(self.services.records.get_item("media_job_results", self.run.id))
+        except RecordForbidden:
+            return None
+
+    def decide(self, error: Exception) -> Outcome:
+        """Return what the attempt comes to after `error`; an operator's own matter is told to him."""
+        if isinstance(error, ServiceTokenRefused | RightMissing):
+            log.error("the record store refuses the service", error=str(error))
+        if stopping() and isinstance(error, LedgerUnavailable | RecordsUnavailable):
+            outcome: Outcome = snooze(error)
+        else:
+            outcome = decide(error, tries=self.lease.tries, max_tries=self.operation.max_tries)
+        log.info("attempt did not complete", outcome=type(outcome).__name__, error=str(error))
+        return outcome
+
+    def end(self, outcome: Final, *, cancellable: bool = True) -> Ended:
+        """End the job everywhere; what the record store will never take becomes a failure."""
+        try:
+            return self.patiently(lambda: self._finish(outcome), cancellable=cancellable)
+        except RecordInvalid as error:
+            log.exception("the end of the job was refused")
+            refused = failure(error)
+            return self.patiently(lambda: self._finish(refused), cancellable=cancellable)
+
+    def put_off(self, outcome: Retry) -> bool:
+        """Show the job as delayed; False where a newer attempt exists."""
+        put_off = self.patiently(
+            lambda: self.services.ledger.delay(
+                self.run,
+                self.lease.attempt,
+                after_s=outcome.after_s,
+                reason=outcome.cause.message,
+                counted=outcome.counted,
+            ),
+            cancellable=False,
+        )
+        if not put_off:
+            log.warning("attempt is stale, it is not tried again")
+        return put_off
+
+    def _finish(self, outcome: Final) -> Ended:
+        return finish(
+            self.services.records,
+            self.services.ledger,
+            self.run,
+            self.lease.attempt,
+            outcome,
+            peak_memory_bytes=self.peak_memory_bytes,
+        )
