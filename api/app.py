@@ -12,6 +12,10 @@ from api.auth import SECURITY_SCHEME
 from api.errors import JsonApi
 from api.services import EXTENSION, Services
 from api.strict_json import MAX_BODY_BYTES
+from geniequeue.records.hurry import hurry, relax
+
+RECORDS_WITHIN_S = 4.5
+"""A request that the record store keeps waiting is answered 503 within 5 s, whatever the number of calls."""
 
 DESCRIPTION = """Job queue of a creator platform: media, scrape and onboarding jobs on three named queues.
 
@@ -28,6 +32,8 @@ def create_app(services: Services) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False
     request_id.install(app)
+    app.before_request(_hurry)
+    app.teardown_request(lambda _: relax())
     app.before_request(_refuse_early)
     app.after_request(_add_headers)
     api = JsonApi(app)
@@ -49,6 +55,11 @@ def _config() -> dict[str, object]:
         "OPENAPI_JSON_PATH": "openapi.json",
         "API_SPEC_OPTIONS": {"info": {"description": DESCRIPTION}, "security": [{"bearer": []}]},
     }
+
+
+def _hurry() -> None:
+    """Give the whole request the time that its caller may wait for the record store."""
+    hurry(RECORDS_WITHIN_S)
 
 
 def _refuse_early() -> None:

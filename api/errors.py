@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from api.request_id import request_id
 from api.schemas import ErrorSchema
+from geniequeue.auth import invalid_token
 from geniequeue.errors import (
     LedgerUnavailable,
     RecordForbidden,
@@ -18,6 +19,7 @@ from geniequeue.errors import (
     RecordsUnavailable,
     RequestRefused,
     RightMissing,
+    TokenRefused,
 )
 from geniequeue.log import get_logger
 from geniequeue.quota import QuotaRefused
@@ -120,6 +122,8 @@ def _ledger_unavailable(error: LedgerUnavailable) -> Response:
 def _records_failed(error: RecordsError) -> Response:
     """Answer for a store that does not answer, or not as it did a moment ago."""
     log.error("records failed", error=str(error), collection=error.collection, action=error.action)
+    if isinstance(error, TokenRefused):
+        return _refused(invalid_token())
     if isinstance(error, RecordForbidden) and not isinstance(error, RightMissing):
         return _answer(404, "not_found", "What the request names is not there any more.")
     after_s = error.retry_after_s if isinstance(error, RecordsUnavailable) else None

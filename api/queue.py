@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from flask import url_for
-
 from api.auth import authenticated, principal
 from api.blueprint import PREFIX, Blueprint
 from api.rate_limit import limited
@@ -46,7 +44,7 @@ def enqueue(body: dict[str, Any]) -> tuple[Accepted, int, dict[str, str]]:
     The same job again, while it waits or runs, gets the same answer and runs once.
     """
     accepted = services().producer.accept(MediaRequest(**body, request_id=request_id()), principal())
-    return accepted, 200, {"Location": url_for("jobs.show", job_id=accepted.job_id)}
+    return accepted, 200, {"Location": f"{PREFIX}/jobs/{accepted.job_id}"}
 
 
 @bp.route("/retry/<uuid:job_id>", methods=["POST"])
@@ -58,7 +56,7 @@ def enqueue(body: dict[str, Any]) -> tuple[Accepted, int, dict[str, str]]:
 def retry(job_id: UUID) -> tuple[Accepted, int, dict[str, str]]:
     """Enqueue a failed job again, at priority 5"""
     accepted = services().producer.retry(str(job_id), principal(), request_id())
-    return accepted, 200, {"Location": url_for("jobs.show", job_id=accepted.job_id)}
+    return accepted, 200, {"Location": f"{PREFIX}/jobs/{accepted.job_id}"}
 
 
 @bp.route("/taxonomy/invalidate", methods=["POST"])

@@ -64,13 +64,7 @@ def read_json(request: Request) -> Any:
 def parse(raw: bytes) -> Any:
     """Parse JSON: UTF-8 without BOM, no duplicate member, no NaN, no number beyond a double, no deep nesting."""
     try:
-        value = json.loads(
-            raw.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-            parse_int=_integer,
-        )
+        value = _READER.decode(raw.decode("utf-8"))
     except UnicodeDecodeError:
         raise _malformed("expected UTF-8") from None
     except RecursionError:
@@ -128,3 +122,8 @@ def _integer(text: str) -> int:
 
 def _malformed(what: str) -> RequestRefused:
     return RequestRefused(400, "malformed", f"The body is not JSON as this service takes it: {what}.")
+
+
+_READER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer
+)

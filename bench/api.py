@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.load import Load, Request, load
+from bench.load import Load, Requests, find_wrk, load
 from geniequeue.config import load_settings
 from geniequeue.jobs import broker
 from geniequeue.jobs.job import Run, Spec, bull_job_id, number_of, run_id_of
@@ -29,24 +29,25 @@ from geniequeue.operations import MEDIA_QUEUE
 from tests.service import Service, make_service
 
 WAITING = int(os.environ.get("BENCH_WAITING", "100000"))
-POSTS = int(os.environ.get("BENCH_POSTS", "600"))
+SECONDS = int(os.environ.get("BENCH_SECONDS", "2"))
+MOST_PER_S = 1500
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 QUIET = {"LOG_LEVEL": "WARNING", "WRITES_PER_MINUTE": "0", "READS_PER_MINUTE": "0"}
 CONNECTIONS = (1, 16, 64)
+MEDIA = "/api/queue/media"
 PHOTO = Path(__file__).resolve().parent.parent / "samples" / "otter.jpg"
 
 
-def prepare_posts(service: Service, token: str, count: int) -> list[Request]:
-    """Create items that can be accepted, and the requests that do it."""
+def prepare_posts(service: Service, token: str, count: int) -> list[bytes]:
+    """Create items that can be accepted; return the bodies that do it."""
     records = service.store.as_user(token)
     file_id = service.upload(token, PHOTO)
-    requests: list[Request] = []
+    bodies = []
     for _ in range(count):
         item = {"operation": "resize_image", "input_file_id": file_id, "params": {"width": 32}}
         job_id = str(records.create_item("media_jobs", item)["id"])
-        body = json.dumps({"jobId": job_id, "operation": "resize_image"}).encode()
-        requests.append(("POST", "/api/queue/media", body))
-    return requests
+        bodies.append(json.dumps({"jobId": job_id, "operation": "resize_image"}).encode())
+    return bodies
 
 
 def fill(ledger: Ledger, count: int) -> None:
@@ -66,9 +67,10 @@ Key = tuple[str, int]
 def measure_once(service: Service, token: str, key: Key) -> Load:
     """Send one kind of request over one number of connections."""
     request, connections = key
-    stats: Sequence[Request] = [("GET", "/api/queue/stats", None)] * POSTS
-    requests = prepare_posts(service, token, POSTS) if request == "POST media" else stats
-    return load(int(service.environ["PORT"]), token, requests, connections)
+    requests = Requests("GET", "/api/queue/stats")
+    if request == "POST media":
+        requests = Requests("POST", MEDIA, prepare_posts(service, token, MOST_PER_S * SECONDS))
+    return load(int(service.environ["PORT"]), token, requests, connections, SECONDS)
 
 
 def measure(empty: Service, full: Service) -> dict[Key, list[tuple[Load, Load]]]:
@@ -84,15 +86,13 @@ def measure(empty: Service, full: Service) -> dict[Key, list[tuple[Load, Load]]]
 
 def show(pairs: dict[Key, list[tuple[Load, Load]]]) -> None:
     """Print the medians over the rounds of both instances, and the ratio pair by pair."""
-    print(f"\nmedians of {ROUNDS} interleaved rounds of {POSTS} requests; A: 0 jobs waiting, B: {WAITING} waiting")
+    print(f"\nmedians of {ROUNDS} interleaved rounds of {SECONDS} s; A: 0 jobs waiting, B: {WAITING} waiting")
     side = f"{'req/s':>8} {'p50 ms':>7} {'p99 ms':>7}"
     print(f"{'request':<11} {'conn':>4}  A {side[2:]}  B {side[2:]}  time B/A (aim <= 1.2)")
     for (request, connections), both in pairs.items():
         columns = "  ".join(_columns([pair[side] for pair in both]) for side in (0, 1))
         ratio = statistics.median(before.per_s / after.per_s for before, after in both)
         print(f"{request:<11} {connections:>4}  {columns}  {ratio:.2f}")
-    statuses = {status for both in pairs.values() for pair in both for one in pair for status in one.statuses}
-    print(f"statuses seen: {sorted(statuses)}")
 
 
 def _columns(loads: Sequence[Load]) -> str:
@@ -105,9 +105,9 @@ def _columns(loads: Sequence[Load]) -> str:
 def start_latency(service: Service, token: str, ledger: Ledger, jobs: int = 40) -> None:
     """Print the time from POST to lease on an idle queue, and what the record store takes of it."""
     waits = []
-    for method, path, body in prepare_posts(service, token, jobs):
+    for body in prepare_posts(service, token, jobs):
         began = time.time()
-        answer = service.request(method, path, token, data=body, headers={"Content-Type": "application/json"})
+        answer = service.request("POST", MEDIA, token, data=body, headers={"Content-Type": "application/json"})
         job = service.await_final(token, answer.body["jobId"])
         entry = ledger.entry(MEDIA_QUEUE, number_of(job["bullJobId"]))
         assert entry is not None and entry.processed_ms is not None
@@ -143,6 +143,7 @@ def _ms(call: Callable[[], object]) -> float:
 
 def main() -> None:
     """Run the benchmark on two instances of its own."""
+    find_wrk()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         empty, full = (make_service(Path(folder) / name, **QUIET) for name in ("empty", "full"))
         for service in (empty, full):

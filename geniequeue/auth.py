@@ -92,7 +92,7 @@ class Authenticator:
         digest = hashlib.sha256(token.encode()).digest()
         user = self._holder(token, digest)
         if user is None or user.status != "active":
-            raise _invalid()
+            raise invalid_token()
         return Principal(user.id, admin=user.admin, token=token, tier=user.subscription_tier)
 
     def _holder(self, token: str, digest: bytes) -> User | None:
@@ -109,7 +109,7 @@ class Authenticator:
         if claims.expires_s <= now_s:
             raise RequestRefused(401, "token_expired", "The access token has expired; sign in again.")
         if claims.begins_s > now_s + SKEW_S:
-            raise _invalid()
+            raise invalid_token()
 
     def _ask_store(self, token: str) -> User | None:
         try:
@@ -127,11 +127,11 @@ def _bearer(header: str | None) -> str:
         raise RequestRefused(401, "missing_token", "Expected the header Authorization: Bearer <access token>.")
     token = token.strip(" ")
     if len(token) > MAX_TOKEN_CHARS or not _TOKEN.match(token):
-        raise _invalid()
+        raise invalid_token()
     return token
 
 
-def _invalid() -> RequestRefused:
+def invalid_token() -> RequestRefused:
     """Return the one answer for every token that is not accepted: why is nobody's business."""
     return RequestRefused(401, "invalid_token", "The access token is not accepted; sign in again.")
 
@@ -139,27 +139,27 @@ def _invalid() -> RequestRefused:
 def _read_claims(token: str, secret: str) -> Claims:
     try:
         if not set(jwt.get_unverified_header(token)) <= _HEADER_MEMBERS:
-            raise _invalid()
+            raise invalid_token()
         # times are checked by `_check_times`, again for each request
         options: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False}
         return _claims_of(jwt.decode(token, secret, algorithms=[ALGORITHM], issuer=ISSUER, options=options))
     except (jwt.PyJWTError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        raise _invalid() from None
+        raise invalid_token() from None
 
 
 def _claims_of(payload: Mapping[str, Any]) -> Claims:
     """Read the claims of an access token; tokens for a share, an invitation or a new password are none."""
     if "share" in payload or "scope" in payload or payload["iss"] != ISSUER:
-        raise _invalid()
+        raise invalid_token()
     if "role" not in payload or not isinstance(payload["app_access"], bool | int):
-        raise _invalid()
+        raise invalid_token()
     if not _UUID.match(payload["id"]):
-        raise _invalid()
+        raise invalid_token()
     begins_s = max(_seconds(payload.get(name, 0)) for name in ("iat", "nbf"))
     return Claims(payload["id"].lower(), _seconds(payload["exp"]), begins_s, session="session" in payload)
 
 
 def _seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
-        raise _invalid()
+        raise invalid_token()
     return float(value)

@@ -14,6 +14,7 @@
     ├── CancelledError         somebody asked for the job to stop; not a failure
     ├── RecordsError           what a record store answers
     │   ├── RecordForbidden    no such item, or not yours: the store does not tell which
+    │   │   └── TokenRefused   the caller's token is not accepted
     │   │   └── RightMissing       it is the service's own account that may not do it
     │   ├── RecordNotUnique    an item with this id exists
     │   ├── RecordInvalid      the store refused the data
@@ -153,6 +154,10 @@ class RecordForbidden(RecordsError):
 
 class RightMissing(RecordForbidden):
     """The service's own account may not do what the system needs: an operator must act."""
+
+
+class TokenRefused(RecordForbidden):
+    """The store does not accept the caller's token, though it may have done so a moment ago."""
 
 
 class RecordNotUnique(RecordsError):

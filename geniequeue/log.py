@@ -22,7 +22,11 @@ _JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*")
 
 def redact(text: str) -> str:
     """Blot out passwords in addresses, bearer tokens and JWTs."""
-    return _JWT.sub("[token]", _BEARER.sub(r"\1[token]", _URL_PASSWORD.sub(r"\1***@", text)))
+    if "://" in text:
+        text = _URL_PASSWORD.sub(r"\1***@", text)
+    if "bearer" in text.lower():
+        text = _BEARER.sub(r"\1[token]", text)
+    return _JWT.sub("[token]", text) if "eyJ" in text else text
 
 
 def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -14,6 +14,7 @@ import time
 from abc import abstractmethod
 
 from celery import Task
+from celery.exceptions import Reject
 
 from geniequeue.config import Settings
 from geniequeue.errors import (
@@ -41,6 +42,7 @@ from tasks.worker import stopping
 
 UNKNOWN_OPERATION_DELAY_S = 30.0
 STORE_AWAY_DELAY_S = 5.0
+REDIS_AWAY_PAUSE_S = 1.0
 
 log = get_logger(__name__)
 
@@ -69,16 +71,30 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
         del version
         with bind(request_id=request_id, bull_job_id=bull_job_id):
             try:
-                attempt = self._begin(run_id, bull_job_id)
-            except (LedgerUnavailable, RecordsUnavailable, RightMissing) as error:
-                refused = isinstance(error, ServiceTokenRefused | RightMissing)
-                tell = log.error if refused else log.warning
-                tell("store away, message put back", error=str(error), refused=refused)
-                raise self.retry(countdown=STORE_AWAY_DELAY_S) from error
-            if attempt is not None:
-                spec = attempt.run.spec
-                with bind(job_id=spec.job_id, operation=spec.operation, attempt=attempt.lease.attempt):
-                    self._end(attempt, self._outcome(attempt))
+                self._run_attempt(run_id, bull_job_id)
+            except (LedgerUnavailable, Reject) as error:
+                # nothing can be sent while Redis is away: the message itself goes back, and the lease decides later
+                log.error("Redis away, message goes back to its queue", error=str(error))
+                time.sleep(REDIS_AWAY_PAUSE_S)
+                raise Reject(str(error), requeue=True) from error
+
+    def _run_attempt(self, run_id: str, bull_job_id: str) -> None:
+        """Run one attempt; a message that cannot be worked on now is sent again later.
+
+        Raises:
+            LedgerUnavailable, Reject: Redis is away.
+        """
+        try:
+            attempt = self._begin(run_id, bull_job_id)
+        except (LedgerUnavailable, RecordsUnavailable, RightMissing) as error:
+            refused = isinstance(error, ServiceTokenRefused | RightMissing)
+            tell = log.error if refused else log.warning
+            tell("store away, message put back", error=str(error), refused=refused)
+            raise self.retry(countdown=STORE_AWAY_DELAY_S) from error
+        if attempt is not None:
+            spec = attempt.run.spec
+            with bind(job_id=spec.job_id, operation=spec.operation, attempt=attempt.lease.attempt):
+                self._end(attempt, self._outcome(attempt))
 
     def _begin(self, run_id: str, bull_job_id: str) -> Attempt | None:
         """Find the run and take its lease; None for a message that has nothing to do."""
@@ -129,7 +145,7 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
             self._say_processing(attempt)
             return self.perform(attempt)
         except GenieQueueError as error:
-            attempt.peak_memory_bytes = getattr(error, "peak_memory_bytes", None)
+            attempt.peak_memory_bytes = getattr(error, "peak_memory_bytes", None) or attempt.peak_memory_bytes
             return attempt.decide(error)
         except Exception as error:
             log.exception("attempt broke")

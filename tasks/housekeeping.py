@@ -9,11 +9,15 @@ from typing import Any
 from celery import bootsteps
 
 from geniequeue.config import Settings
+from geniequeue.errors import RecordsUnavailable
 from geniequeue.jobs.chores import Chore, do_if_due
 from geniequeue.jobs.finish import close_ended
+from geniequeue.log import get_logger
 from tasks.services import Services, services_for
 
 LOOK_EVERY_S = 1.0
+
+log = get_logger(__name__)
 
 
 def chores_of(services: Services) -> tuple[Chore, ...]:
@@ -27,16 +31,16 @@ def chores_of(services: Services) -> tuple[Chore, ...]:
 class Housekeeping(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is untyped
     """The thread that does the chores.
 
-    It begins after the pool, and imports nothing: a pool child that is forked while a thread imports a module waits for
-    that module for ever.
+    It begins after the pool, and what it needs is made before: a pool child that is forked while a thread imports a
+    module waits for that module for ever.
     """
 
     requires = ("celery.worker.components:Pool",)
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
-        settings: Settings = parent.app.conf.geniequeue
-        self._services = services_for(settings, os.getpid())
+        self._settings: Settings = parent.app.conf.geniequeue
+        self._services = self._opened()
         self._stopped = threading.Event()
 
     def start(self, parent: Any) -> None:
@@ -50,7 +54,18 @@ class Housekeeping(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is 
         self._stopped.set()
 
     def _run(self) -> None:
-        chores, in_trouble = chores_of(self._services), set[str]()
+        in_trouble = set[str]()
         while not self._stopped.wait(LOOK_EVERY_S):
-            for chore in chores:
+            self._services = self._services or self._opened()
+            if self._services is None:
+                continue
+            for chore in chores_of(self._services):
                 do_if_due(self._services.ledger.client, chore, in_trouble)
+
+    def _opened(self) -> Services | None:
+        """Return the services, None where the record store cannot be opened now."""
+        try:
+            return services_for(self._settings, os.getpid())
+        except RecordsUnavailable as error:
+            log.warning("no chore is done", error=str(error))
+            return None

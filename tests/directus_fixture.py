@@ -25,6 +25,7 @@ from tests.real_directus import RealDirectus, running_directus, what_is_missing
 
 SERVICE_TOKEN = uuid.uuid4().hex
 PASSWORD = uuid.uuid4().hex
+RECORD_WITHIN_S = 20.0
 ADMIN_ROLE_POLICY = {"name": "Administrators of the tests", "admin_access": True, "app_access": True}
 _EMPTY = "".join(f'DELETE FROM "{name}";' for name in reversed(COLLECTIONS)) + (  # noqa: S608
     "DELETE FROM directus_files; DELETE FROM directus_folders; UPDATE directus_users SET status = 'active';"
@@ -88,12 +89,19 @@ class DirectusPlace:
         where = urlsplit(self.server.url)
         with socket.create_connection((str(where.hostname), where.port or 80)) as connection:
             connection.sendall(head.encode() + b"half")
-            query = f"SELECT count(*) FROM directus_files WHERE id = '{uuid.UUID(file_id)}'"  # noqa: S608
-            while self.server.sql(query).strip() != "1":
-                time.sleep(0.02)
+            self.await_record(file_id)
+
+    def await_record(self, file_id: str) -> None:
+        """Wait until Directus has written the record of a file whose upload has begun."""
+        query = f"SELECT count(*) FROM directus_files WHERE id = '{uuid.UUID(file_id)}'"  # noqa: S608
+        deadline = time.monotonic() + RECORD_WITHIN_S
+        while self.server.sql(query).strip() != "1":
+            assert time.monotonic() < deadline, f"no record of {file_id}"
+            time.sleep(0.02)
 
     def age(self, file_id: str) -> None:
         """Make a file a day older."""
+        self.await_record(file_id)
         known = str(uuid.UUID(file_id))
         earlier = "created_on = created_on - interval '1 day'"
         self.server.sql(f"UPDATE directus_files SET {earlier} WHERE id = '{known}'")  # noqa: S608

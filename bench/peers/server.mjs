@@ -1,16 +1,22 @@
 // The same service in Express + BullMQ, as `bench/enqueue.py` measures it: POST /api/queue/media, GET /api/queue/stats.
+// It takes quota units as ours does, with the same script; it does not limit how often somebody may ask.
 // Environment: PORT, REDIS_URL, DIRECTUS_SECRET, WORKERS; with DIRECTUS_URL and DIRECTUS_TOKEN also the record-store calls.
 import cluster from 'node:cluster';
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Queue } from 'bullmq';
 import express from 'express';
+import { Redis } from 'ioredis';
 import jwt from 'jsonwebtoken';
 import { Pool } from 'undici';
 import { z } from 'zod';
 
 const { PORT, REDIS_URL, DIRECTUS_SECRET, DIRECTUS_URL, DIRECTUS_TOKEN } = process.env;
 const ACCOUNT_TTL_MS = 30_000;
+const UNLIMITED = -1;
+const CYCLE_S = 31 * 86_400;
+const RESERVED_S = 600;
 const MEDIA = [
   ...['convert_image', 'resize_image', 'crop_image', 'compress_image', 'strip_metadata', 'apply_watermark'],
   ...['convert_video', 'resize_video', 'crop_video', 'compress_video', 'trim_video', 'join_videos', 'create_teaser'],
@@ -51,7 +57,8 @@ async function call(method, path, token, body) {
 async function account(id) {
   const known = accounts.get(id);
   if (known && known.until > Date.now()) return known.user;
-  const user = directus ? await call('GET', `/users/${id}?fields=id,status,role`, DIRECTUS_TOKEN) : { id, status: 'active' };
+  const fields = 'id,status,role,subscription_tier,subscription_start,subscription_period';
+  const user = directus ? await call('GET', `/users/${id}?fields=${fields}`, DIRECTUS_TOKEN) : { id, status: 'active' };
   accounts.set(id, { user, until: Date.now() + ACCOUNT_TTL_MS });
   return user;
 }
@@ -69,6 +76,28 @@ async function authenticate(request, _response, next) {
   next();
 }
 
+const redis = new Redis(REDIS_URL);
+const take = new URL('../../geniequeue/quota/lua/take.lua', import.meta.url);
+redis.defineCommand('take', { numberOfKeys: 3, lua: readFileSync(take, 'utf8') });
+
+async function reserve(user, runId) {
+  const feature = 'media_modifications';
+  const at = new Date().toISOString();
+  const unit = { id: runId, user_id: user.id, feature, at, state: 'taken', noted: randomUUID() };
+  const keys = [`gq:quota:units:${user.id}:${feature}:${at.slice(0, 7)}`, 'gq:quota:unsettled', 'gq:quota:due'];
+  const due = Date.now() / 1000 + RESERVED_S;
+  const given = [runId, UNLIMITED, 'take', CYCLE_S, JSON.stringify(unit), due];
+  let [state] = await redis.take(...keys, ...given, '0');
+  if (state === 'unread') [state] = await redis.take(...keys, ...given, '1', ...(await used(user, feature)));
+  if (state === 'full') throw new Refused(403, 'tier_limit_reached');
+}
+
+async function used(user, feature) {
+  const filter = JSON.stringify({ user_id: { _eq: user.id }, feature: { _eq: feature } });
+  const path = `/items/user_usage_counts?fields=id&limit=-1&filter=${encodeURIComponent(filter)}`;
+  return directus ? (await call('GET', path, DIRECTUS_TOKEN)).map(({ id }) => id) : [];
+}
+
 const connection = { url: REDIS_URL };
 const queues = Object.fromEntries(
   ['media-jobs', 'scrape-jobs', 'onboarding-jobs'].map((name) => [name, new Queue(name, { connection })]),
@@ -79,7 +108,10 @@ async function enqueue(request, response) {
   if (!success) throw new Refused(422, 'invalid_request', z.flattenError(error).fieldErrors);
   const queue = queues[SCRAPE.includes(job.operation) ? 'scrape-jobs' : 'media-jobs'];
   let spec = { ...job, priority: job.priority ?? 10, owner: request.user.id };
-  if (directus) spec = await claim(request, spec);
+  const runId = randomUUID();
+  if (directus) spec = await checked(request, spec);
+  await reserve(request.user, runId);
+  if (directus) await claim(runId, spec);
   const added = await queue.add(job.operation, spec, { priority: spec.priority });
   const bullJobId = `bull:${queue.name}:${added.id}`;
   if (directus) {
@@ -90,16 +122,19 @@ async function enqueue(request, response) {
 }
 
 // The same calls that ours makes: read the item, check the file as its user, freeze what runs.
-async function claim(request, spec) {
+async function checked(request, spec) {
   const item = await call('GET', `/items/media_jobs/${spec.jobId}`, DIRECTUS_TOKEN);
   if (item.user_created !== request.user.id) throw new Refused(404, 'not_found');
   const merged = { ...spec, input_file_id: spec.input_file_id ?? item.input_file_id, params: spec.params ?? item.params };
   await call('GET', `/files/${merged.input_file_id}?fields=id`, request.token);
+  return merged;
+}
+
+async function claim(id, spec) {
   await call('POST', '/items/media_job_runs?fields=id', DIRECTUS_TOKEN, {
-    ...{ id: randomUUID(), job_id: spec.jobId, round: 1, user_id: spec.owner, operation: spec.operation, spec: merged },
+    ...{ id, job_id: spec.jobId, round: 1, user_id: spec.owner, operation: spec.operation, spec },
     ...{ priority: spec.priority, bull_job_id: '', accepted_at: new Date().toISOString(), open: true },
   });
-  return merged;
 }
 
 async function stats(_request, response) {

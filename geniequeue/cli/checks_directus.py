@@ -13,9 +13,8 @@ from geniequeue.cli.directus_greeting import Greeting, greet
 from geniequeue.cli.finding import Finding
 from geniequeue.cli.rights import Granted, Right, granted, try_rights
 from geniequeue.config import Settings
-from geniequeue.errors import RecordsError, RecordsUnavailable
+from geniequeue.errors import RecordsError, RecordsUnavailable, TokenRefused
 from geniequeue.records.directus import DirectusStore
-from geniequeue.records.directus_errors import TokenRefused
 from geniequeue.records.directus_http import Call, path_of
 from geniequeue.records.directus_shapes import USERS, id_of
 from geniequeue.records.directus_state import CREATOR_POLICY, holders_of, missing

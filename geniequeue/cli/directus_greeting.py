@@ -18,8 +18,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from geniequeue.errors import RecordsUnavailable
-from geniequeue.records.directus_errors import TokenRefused
+from geniequeue.errors import RecordsUnavailable, TokenRefused
 from geniequeue.records.directus_http import Call, DirectusHttp
 
 TESTED = "11."

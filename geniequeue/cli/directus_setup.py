@@ -12,9 +12,8 @@ import click
 from geniequeue.cli.directus_greeting import greet
 from geniequeue.cli.exits import Unreachable, WrongUsage, explained
 from geniequeue.cli.service_token import PATIENCE_S, ServiceToken, hand_over, service_token
-from geniequeue.errors import RecordForbidden, RecordsError, RecordsUnavailable, ServiceTokenRefused
+from geniequeue.errors import RecordForbidden, RecordsError, RecordsUnavailable, ServiceTokenRefused, TokenRefused
 from geniequeue.records.directus import DirectusStore
-from geniequeue.records.directus_errors import TokenRefused
 from geniequeue.records.directus_state import CREATOR_POLICY, SERVICE_ROLE, State, read_state
 from geniequeue.records.installer import Step, apply, plan_from
 

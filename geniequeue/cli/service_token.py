@@ -61,9 +61,9 @@ def service_token(url: str, environ: Mapping[str, str], *, sets: bool, dry_run: 
         raise WrongUsage(f"{NAME}: expected a token for the service's own account, got another account's; {advice}")
     if not sets:
         return _compared(given, holder)
-    if holder:
-        return ServiceToken()
-    if given:
+    if holder and path is None:
+        return ServiceToken(hint=f"the account has the token in {NAME} already; unset it, and another one is made")
+    if given and not holder:
         return ServiceToken(_long_enough(given))
     return _generated(path, dry_run=dry_run)
 

@@ -6,6 +6,7 @@ import hmac
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 from geniequeue.quota.verdict import Unit
@@ -20,6 +21,7 @@ SPEC_VERSION = 1
 _NAMESPACE = uuid.UUID("6f1d3f0a-6b0e-5f0b-9d53-2f8f6f1b7a10")
 
 
+@lru_cache(maxsize=256)
 def run_id_of(job_id: str, round_: int) -> str:
     """Return the id of a job's run; the same for whoever computes it, so that only one can create it."""
     return str(uuid.uuid5(_NAMESPACE, f"run:{job_id}:{round_}"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from geniequeue.errors import RecordForbidden, RequestRefused
+from geniequeue.errors import RecordForbidden, RequestRefused, TokenRefused
 from geniequeue.jobs.job import DEFAULT_PRIORITY, MAX_PRIORITY, Run, Spec
 from geniequeue.operations import OPERATIONS, Operation
 from geniequeue.principal import Principal
@@ -128,6 +128,8 @@ def check_files(as_user: Records, spec: Spec) -> Spec:
     for name, file_id in input_files(spec).items():
         try:
             sizes[name] = as_user.get_file(file_id).filesize
+        except TokenRefused:
+            raise
         except RecordForbidden:
             field_name = "input_file_id" if name == "input" else f"params.{name}"
             raise RequestRefused(

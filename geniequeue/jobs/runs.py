@@ -20,7 +20,7 @@ from geniequeue.jobs.finish import finish, item_fields, now_iso, outcome_of
 from geniequeue.jobs.job import Run, Spec, bull_job_id, run_id_of
 from geniequeue.jobs.ledger import Ledger
 from geniequeue.jobs.notes import LATE_S, Notes
-from geniequeue.jobs.outcome import Final
+from geniequeue.jobs.outcome import Failed, Final
 from geniequeue.jobs.request import row_of, run_from_row
 from geniequeue.log import get_logger
 from geniequeue.operations import OPERATIONS
@@ -134,11 +134,20 @@ class Runs:
     def enqueue(self, run: Run) -> Accepted:
         """Say on the item that it is queued, then push it."""
         with self._given_up_on_failure(run):
-            self._service.update_item("media_jobs", run.spec.job_id, _queued_fields(run))
+            self._say_queued(run)
         written, accepted = self.push(run)
         if not written:
             self._undo_late_queued(run)
         return accepted
+
+    def _say_queued(self, run: Run) -> None:
+        """Write the item; where it was deleted meanwhile, the run ends here and gives its unit back."""
+        try:
+            self._service.update_item("media_jobs", run.spec.job_id, _queued_fields(run))
+        except RecordForbidden:
+            message = "The media_jobs item was deleted while the job was being accepted."
+            finish(self._service, self._ledger, run, None, Failed("lost", message, "missing_item"))
+            raise
 
     def push(self, run: Run, *, least_attempt: int = 0) -> tuple[bool, Accepted]:
         """Write the ledger entry and the message, both or neither; tell whether they were not there yet."""
@@ -166,7 +175,7 @@ class Runs:
 
     def _take_over(self, run: Run) -> Accepted:
         log.warning("acceptance taken over", job_id=run.spec.job_id, round=run.round)
-        self._service.update_item("media_jobs", run.spec.job_id, _queued_fields(run))
+        self._say_queued(run)
         written, accepted = self.push(run, least_attempt=self._attempts_on_record(run))
         if not written:
             self._undo_late_queued(run)

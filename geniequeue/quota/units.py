@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any, Literal, cast
@@ -146,7 +147,8 @@ class Units:
         """
         keys = [unsettled_key(), due_key(), units_key(unit.user_id, unit.feature, cycle)]
         given = [unit.id, noted.raw, noted.read_s, int(unit.counts), self._ttl_s(cycle)]
-        return bool(self._call("settled", keys, given))
+        again = [_written(replace(unit, state=state)) for state in ("used", "returned")]
+        return bool(self._call("settled", keys, [*given, *again]))
 
     def put_off(self, unit: Unit) -> None:
         """Look at a unit again in a while."""
@@ -187,7 +189,8 @@ def _reachable() -> Iterator[None]:
 
 
 def _written(unit: Unit) -> str:
-    return json.dumps(unit.as_json())
+    """Return a unit as Redis notes it: never the same twice, so that whoever settles it sees that it was noted anew."""
+    return json.dumps({**unit.as_json(), "noted": uuid.uuid4().hex})
 
 
 @cache

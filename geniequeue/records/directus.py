@@ -23,8 +23,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from geniequeue.errors import RecordForbidden
-from geniequeue.records.directus_errors import TokenRefused, forbidden
+from geniequeue.errors import RecordForbidden, TokenRefused
+from geniequeue.records.directus_errors import forbidden
 from geniequeue.records.directus_http import DEADLINE_S, Call, DirectusHttp, path_of
 from geniequeue.records.directus_items import ItemAccess
 from geniequeue.records.directus_shapes import ACCOUNT_FIELDS, USERS, id_of, user_of

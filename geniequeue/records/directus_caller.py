@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from geniequeue.errors import RecordForbidden, ServiceTokenRefused
+from geniequeue.errors import RecordForbidden, ServiceTokenRefused, TokenRefused
 from geniequeue.records.definition import PRIMARY_KEY
-from geniequeue.records.directus_errors import TokenRefused
 from geniequeue.records.directus_http import Call, DirectusHttp
 from geniequeue.records.service_token import TokenSource
 

@@ -18,6 +18,7 @@ from geniequeue.errors import (
     RecordNotUnique,
     RecordsUnavailable,
     RightMissing,
+    TokenRefused,
 )
 
 NOT_ACCEPTED = frozenset({"INVALID_CREDENTIALS", "TOKEN_EXPIRED", "INVALID_TOKEN", "USER_SUSPENDED", "INVALID_IP"})
@@ -28,10 +29,6 @@ REFUSED = frozenset(
     }
 )
 RETRY_AFTER_MAX_S = 300.0
-
-
-class TokenRefused(RecordForbidden):
-    """Directus does not accept the caller's token."""
 
 
 class NotUniqueAfterRetry(RecordNotUnique):

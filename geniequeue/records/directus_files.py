@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Literal
 
-from geniequeue.errors import RecordForbidden, RecordInvalid, RecordNotUnique, RecordsUnavailable
+from geniequeue.errors import RecordForbidden, RecordInvalid, RecordNotUnique, RecordsUnavailable, TokenRefused
 from geniequeue.records.definition import PRIMARY_KEY, Action
 from geniequeue.records.directus_caller import DirectusCaller
 from geniequeue.records.directus_content import ContentReader, check_content_headers, copy_to
-from geniequeue.records.directus_errors import TokenRefused, forbidden, right_missing
+from geniequeue.records.directus_errors import forbidden, right_missing
 from geniequeue.records.directus_http import Call, Deadline, DirectusHttp, path_of
 from geniequeue.records.directus_shapes import FILE_FIELDS, FILES, file_of
 from geniequeue.records.protocol import FileInfo

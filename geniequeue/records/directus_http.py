@@ -27,6 +27,7 @@ from geniequeue.records.directus_errors import (
     retry_after_of,
     unavailable,
 )
+from geniequeue.records.hurry import hurried_until
 
 CONNECT_S = 3.0
 READ_S = 30.0
@@ -62,10 +63,10 @@ class Call:
 
 
 class Deadline:
-    """The moment by which a call must be over."""
+    """The moment by which a call must be over, and with it the request that it belongs to."""
 
     def __init__(self, seconds: float) -> None:
-        self._at = time.monotonic() + seconds
+        self._at = min(time.monotonic() + seconds, hurried_until())
 
     @property
     def left_s(self) -> float:

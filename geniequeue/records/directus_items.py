@@ -7,12 +7,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from geniequeue.errors import RecordForbidden, RecordInvalid, RecordNotUnique
+from geniequeue.errors import RecordForbidden, RecordInvalid, RecordNotUnique, TokenRefused
 from geniequeue.records.definition import PRIMARY_KEY, Action, Collection
 from geniequeue.records.directus_caller import DirectusCaller
 from geniequeue.records.directus_errors import (
     NotUniqueAfterRetry,
-    TokenRefused,
     ValuesRefused,
     forbidden,
     right_missing,

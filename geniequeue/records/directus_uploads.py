@@ -8,10 +8,17 @@ from pathlib import Path
 
 import urllib3
 
-from geniequeue.errors import RecordForbidden, RecordNotUnique, RecordsUnavailable, RecordTooLarge
+from geniequeue.errors import (
+    RecordForbidden,
+    RecordInvalid,
+    RecordNotUnique,
+    RecordsUnavailable,
+    RecordTooLarge,
+    TokenRefused,
+)
 from geniequeue.records.definition import Collection, Field
 from geniequeue.records.directus_content import CHUNK_BYTES, Multipart
-from geniequeue.records.directus_errors import TokenRefused, ValuesRefused, forbidden, right_missing, unavailable
+from geniequeue.records.directus_errors import ValuesRefused, forbidden, right_missing, unavailable
 from geniequeue.records.directus_files import TRANSFER_S, FileAccess, taken
 from geniequeue.records.directus_http import Call, Deadline, DirectusHttp, path_of
 from geniequeue.records.directus_shapes import FILE_FIELDS, FILES, USERS, file_of, id_of
@@ -78,6 +85,11 @@ class UploadAccess(FileAccess):
         for last in self._tries(deadline):
             try:
                 return self._send_once(form, source, key, call, deadline)
+            except RecordInvalid:
+                # an owner that is not there is noticed when the content is, and half a file is left
+                self._cut.setdefault(key, began)
+                self._steward.size_after_cleaning(key, time.monotonic() - began)
+                raise
             except (RecordsUnavailable, RecordNotUnique) as error:
                 if isinstance(error, RecordsUnavailable):
                     self._cut.setdefault(key, began)

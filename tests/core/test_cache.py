@@ -29,6 +29,16 @@ def test_an_entry_is_loaded_once_until_its_time_is_over() -> None:
     assert cache.get("a", lambda: next(loads)) == 1
 
 
+def test_what_is_known_is_told_without_loading() -> None:
+    clock = Clock()
+    cache: ExpiringCache[str, int] = ExpiringCache(10, 30, clock)
+    assert cache.known("a") is None
+    cache.get("a", lambda: 7)
+    assert cache.known("a") == 7
+    clock.now_s = 30
+    assert cache.known("a") is None
+
+
 def test_a_full_cache_forgets_what_was_used_least_lately() -> None:
     cache: ExpiringCache[int, int] = ExpiringCache(2, 30, Clock())
     cache.get(1, lambda: 1)

@@ -10,11 +10,13 @@ import pytest
 import redis
 
 from geniequeue.errors import LedgerUnavailable
+from geniequeue.jobs import keys
 from geniequeue.jobs.job import Lease, Run, Spec, run_id_of
 from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.jobs.notes import Notes
 from geniequeue.jobs.outcome import Cancelled, Completed, Failed
-from geniequeue.operations import MEDIA_QUEUE
+from geniequeue.jobs.stats import TaxonomyFigures
+from geniequeue.operations import MEDIA_QUEUE, SCRAPE_QUEUE
 
 SETS = ("prioritized", "wait", "active", "delayed", "completed", "failed")
 
@@ -101,6 +103,23 @@ def test_every_move_is_announced_in_the_event_stream(ledger: Ledger, client: red
     assert [event["event"] for event in events] == ["added", "waiting", "active", "progress", "failed"]
     assert json.loads(events[3]["data"]) == 40
     assert events[4]["failedReason"] == "The file is empty."
+
+
+def test_a_number_that_a_job_has_is_not_given_again(ledger: Ledger, client: redis.Redis) -> None:
+    runs = [make_run(ledger) for _ in range(3)]
+    accept(ledger, runs[0])
+    accept(ledger, runs[2])
+    client.delete(f"bull:{MEDIA_QUEUE}:id")  # as `obliterate` does, which may leave jobs behind
+    assert [ledger.next_number(MEDIA_QUEUE) for _ in range(3)] == ["2", "4", "5"]
+
+
+def test_a_job_that_has_a_run_takes_no_further_number(ledger: Ledger) -> None:
+    run = make_run(ledger)
+    assert ledger.current_or_number(run.key, MEDIA_QUEUE) == (None, "2")
+    accept(ledger, run)
+    known = {"run": run.id, "round": "1", "bull": run.bull_job_id}
+    assert ledger.current_or_number(run.key, MEDIA_QUEUE) == (known, "")
+    assert ledger.next_number(MEDIA_QUEUE) == "3"
 
 
 def test_of_many_workers_exactly_one_gets_the_lease(ledger: Ledger) -> None:
@@ -249,6 +268,20 @@ def test_the_counts_are_those_of_one_instant_and_cancelled_is_apart_from_failed(
     assert (counts.waiting, counts.active, counts.completed, counts.failed, counts.delayed, counts.cancelled) == (
         *(1, 1, 1, 1, 1, 1),
     )
+
+
+def test_one_look_tells_counts_what_the_workers_said_and_the_taxonomy_cache(
+    ledger: Ledger, client: redis.Redis
+) -> None:
+    empty = ledger.overview()
+    assert (empty.active, empty.taxonomy) == ({}, TaxonomyFigures(hits=0, misses=0, size=0))
+    accept(ledger, make_run(ledger))
+    client.set(keys.snapshot(), json.dumps({MEDIA_QUEUE: 3}))
+    client.hset(keys.taxonomy(), mapping={"hits": 5, "size": 7})
+    seen = ledger.overview()
+    assert seen.taxonomy == TaxonomyFigures(hits=5, misses=0, size=7)
+    stats = seen.stats()
+    assert (stats[MEDIA_QUEUE].waiting, stats[MEDIA_QUEUE].active, stats[SCRAPE_QUEUE].active) == (1, 3, 0)
 
 
 def test_trimming_forgets_the_oldest_and_keeps_the_counters(ledger: Ledger, client: redis.Redis) -> None:

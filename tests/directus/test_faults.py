@@ -184,8 +184,8 @@ def away(status: int) -> bytes:
 
 def test_f21_a_status_that_cannot_be_written_is_kept_until_it_can_be(world: World) -> None:
     with world.accepted() as job_id:
-        world.proxy.arm(*[Fault(RESULT, answer=away(500))] * 4, Fault(JOB, answer=HTML))
-        world.proxy.arm(*[Fault(JOB, answer=away(502)), Fault(JOB, answer=away(503))] * 2)
+        world.proxy.arm(*[Fault(RESULT, answer=away(500))] * 4)
+        world.proxy.arm(*[Fault(JOB, answer=answer) for answer in (HTML, away(502), away(503))])
     item = world.completed(job_id)
     assert item["result"]["attempts"] == 1
     assert not world.proxy.faults
@@ -196,9 +196,9 @@ def test_f22_an_answer_that_comes_too_late_or_drips_holds_nobody_up(world: World
     with world.accepted() as job_id:
         world.proxy.arm(Fault(OUTPUT, answer=drip, drip_s=0.005), Fault(RESULT, delay_s=30.0))
     world.completed(job_id)
-    gaps = dict(zip(world.proxy.requests, zip(world.proxy.times, world.proxy.times[1:], strict=False), strict=False))
-    for call, (began, next_began) in gaps.items():
-        assert next_began - began < 3.0 + 1.5, call
+    times = world.proxy.times
+    for call, began, next_began in zip(world.proxy.requests, times, times[1:], strict=False):
+        assert next_began - began < 3.0 + 4.0, call
 
 
 def test_f23_a_job_waits_while_the_services_token_is_refused_and_runs_with_the_new_one(
@@ -274,17 +274,16 @@ def test_f24_a_job_whose_item_may_not_be_written_waits_and_its_end_is_told_when_
 
 def test_f25_a_pause_that_directus_asks_for_is_kept_by_the_whole_process(world: World) -> None:
     with world.accepted() as job_id:
-        world.proxy.arm(Fault(JOB, answer=refusal(429, "REQUESTS_EXCEEDED", "Retry-After: 4")))
+        world.proxy.arm(Fault(JOB, answer=refusal(429, "REQUESTS_EXCEEDED", "Retry-After: 2")))
     world.completed(job_id)
     refused_at = world.times(JOB)[0]
-    assert min(at for at in world.times(RUN, JOB, ASSET) if at > refused_at) - refused_at > 3.9
+    assert min(at for at in world.times(RUN, JOB, ASSET) if at > refused_at) - refused_at > 1.9
 
 
-def test_f26_wrong_answers_to_every_call_do_no_harm(world: World) -> None:
+def test_f26_wrong_answers_all_the_way_do_no_harm(world: World) -> None:
     with world.accepted() as job_id:
         world.proxy.arm(Fault(RUN, answer=HTML), Fault(JOB, answer=TRUNCATED), Fault(ASSET, answer=HTML))
-        world.proxy.arm(Fault(OUTPUT, answer=OTHER_SHAPE), Fault(FILE, answer=HTML))
-        world.proxy.arm(Fault(RESULT, answer=OTHER_SHAPE), Fault(JOB, answer=HTML))
+        world.proxy.arm(Fault(OUTPUT, answer=OTHER_SHAPE), Fault(RESULT, answer=OTHER_SHAPE), Fault(JOB, answer=HTML))
     assert world.completed(job_id)["result"]["attempts"] == 1
     assert not world.proxy.faults
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import uuid
 from pathlib import Path
 
-import pyvips
 import requests
 
 from tests.accounts import Account
@@ -35,6 +35,12 @@ def create_item(service: DirectusService, account: Account, file_id: str) -> str
     return str(answer.json()["data"]["id"])
 
 
+def width_px(content: bytes) -> int:
+    """Return the width of a picture, as exiftool reads it."""
+    command = ["exiftool", "-s3", "-ImageWidth", "-"]
+    return int(subprocess.run(command, input=content, capture_output=True, check=True).stdout)
+
+
 def test_submit_poll_download_with_a_creators_own_token(service: DirectusService, photo: Path) -> None:
     creator = service.account(new_user_name())
     job_id = create_item(service, creator, upload(service, creator, photo))
@@ -49,7 +55,7 @@ def test_submit_poll_download_with_a_creators_own_token(service: DirectusService
     (file_id,) = outputs_of(job)
     downloaded = directus(service, creator, "GET", f"/assets/{file_id}")
     assert downloaded.status_code == 200
-    assert pyvips.Image.new_from_buffer(downloaded.content, "").width == 320
+    assert width_px(downloaded.content) == 320
 
 
 def test_a_creator_reads_his_own_output_and_not_anothers(service: DirectusService, photo: Path) -> None:

@@ -265,6 +265,27 @@ def test_a_unit_taken_again_while_its_row_is_being_deleted_is_written_again(
     assert [row["id"] for row in rows(records)] == [unit.id]
 
 
+def test_a_row_deleted_after_another_process_found_it_written_is_written_again(
+    records: Faulty, quota: Quota, new_process: Callable[[], Quota], take: Take, use: Use
+) -> None:
+    unit = taken(take())
+    use(unit)
+    quota.settle()
+    quota.give_back(unit)
+
+    def overtake(name: str) -> None:
+        if name == "delete_item":
+            records.mend()
+            use(taken(take(unit.id)))
+            assert new_process().settle() == 1
+
+    records.fault = overtake
+    assert quota.settle() == 0
+    assert rows(records) == []
+    assert quota.settle() == 1
+    assert [row["id"] for row in rows(records)] == [unit.id]
+
+
 def test_a_unit_whose_row_the_service_may_not_delete_stays_to_be_settled(
     records: Faulty, quota: Quota, take: Take, use: Use
 ) -> None:
@@ -339,3 +360,20 @@ def test_a_retry_goes_on_with_its_unit_when_nobody_can_say_whether_it_was_given_
     records.fail(RecordsUnavailable("no answer"))
     again = take(held=held)
     assert (again.unit, again.unverified) == (held, True)
+
+
+def test_two_processes_that_settle_the_same_unit_at_once_are_done_with_it(
+    records: Faulty, quota: Quota, new_process: Callable[[], Quota], take: Take, use: Use
+) -> None:
+    unit = taken(take())
+    use(unit)
+
+    def settle_too(name: str) -> None:
+        if name == "create_items":
+            records.mend()
+            assert new_process().settle() == 1
+
+    records.fault = settle_too
+    quota.settle()
+    assert quota.settle() == 0
+    assert [row["id"] for row in rows(records)] == [unit.id]

@@ -16,7 +16,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from geniequeue.errors import RecordsUnavailable, RequestRefused
+from geniequeue.errors import RecordForbidden, RecordsUnavailable, RequestRefused
 from geniequeue.jobs.finish import finish
 from geniequeue.jobs.job import Lease, run_id_of
 from geniequeue.jobs.outcome import Cancelled, Completed, Failed, Final
@@ -134,6 +134,24 @@ def test_a_hundred_equal_requests_take_one_unit(plan: Plan) -> None:
     with ThreadPoolExecutor(32) as pool:
         assert len(set(pool.map(lambda _: plan.accept(job_id), range(100)))) == 1
     assert plan.used == 1
+
+
+def test_a_job_whose_item_is_deleted_while_it_is_accepted_keeps_no_unit(plan: Plan) -> None:
+    job_id = plan.item()
+
+    def delete_item(name: str) -> None:
+        if name == "update_item":
+            plan.accepting.mend()
+            plan.records.delete_item("media_jobs", job_id)
+
+    plan.accepting.fault = delete_item
+    with pytest.raises(RecordForbidden):
+        plan.accept(job_id)
+    run = plan.producer.runs.latest(job_id)
+    assert run is not None
+    assert plan.producer.runs.result_of(run)["outcome"] == "failed"
+    assert plan.used == 0
+    assert plan.settled() == set()
 
 
 def test_a_full_plan_refuses_and_nothing_is_written(plan: Plan) -> None:
