@@ -140,7 +140,7 @@ def _kept_secret(path: Path) -> str:
 
 def _template() -> Path:
     """Return a folder with a cluster that Directus has just set up, made where missing."""
-    recipe = [(INSTALLATION / "package-lock.json").read_bytes(), str(postgresql_folder()).encode(), b"1"]
+    recipe = [(INSTALLATION / "package-lock.json").read_bytes(), str(postgresql_folder()).encode(), b"2"]
     name = hashlib.sha256(b"\0".join(recipe)).hexdigest()[:16]
     template = Path(os.environ.get("VAR_DIR", ROOT / "var")) / "directus-template" / name
     if not (template / "admin-token").exists():
@@ -169,7 +169,7 @@ def _set_up_anew(folder: Path) -> Path:
     with running_postgresql(cluster) as socket_folder:
         psql = [str(postgresql_folder() / "psql"), "-h", str(socket_folder), "-U", DATABASE_USER, "-X"]
         _run([*psql, "-c", f"CREATE DATABASE {DATABASE}", "postgres"])
-        admin = {"ADMIN_EMAIL": "admin@example.com", "ADMIN_PASSWORD": secrets.token_hex(), "ADMIN_TOKEN": token}
+        admin = {"ADMIN_EMAIL": "admin@example.com", "ADMIN_PASSWORD": token, "ADMIN_TOKEN": token}
         environment = _environment(folder, socket_folder, free_port(), secrets.token_hex(SECRET_CHARS)) | admin
         _run(_node("bootstrap"), environment)
     (folder / "admin-token").touch(mode=0o600)
