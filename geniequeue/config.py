@@ -183,7 +183,9 @@ def _redis_faults(redis_url: str, directus_url: str | None, var_dir: Path) -> li
 def _directus_faults(settings: Settings) -> list[str]:
     faults = []
     if not settings.directus_secret:
-        whose = "the SECRET that Directus runs with" if settings.directus_url else "run `geniequeue up`, which makes one"
+        whose = (
+            "the SECRET that Directus runs with" if settings.directus_url else "run `geniequeue up`, which makes one"
+        )
         faults.append(f"DIRECTUS_SECRET: not set; {whose}")
     if settings.directus_token and settings.directus_token_file:
         faults.append("DIRECTUS_TOKEN_FILE: expected it or DIRECTUS_TOKEN, got both; keep one")

@@ -34,6 +34,7 @@ from tasks.celery_app import app
 from tasks.worker import JOB_FOLDER_PREFIX, empty_folder, media_sandbox
 
 WORK_DONE_PERCENT = 95.0
+OUTPUTS_AT_ONCE = 50
 
 
 class MediaJob(JobTask):
@@ -58,7 +59,7 @@ class MediaJob(JobTask):
         """Delete the outputs that this attempt stored, but the files in `keep`."""
         records = attempt.services.records
         own = {"job_id": attempt.run.spec.job_id, "attempt": attempt.lease.attempt}
-        for row in records.list_items("media_job_outputs", own):
+        for row in records.list_items("media_job_outputs", own, limit=OUTPUTS_AT_ONCE):
             if row["file_id"] not in keep:
                 with suppress(RecordForbidden):  # announced, never stored
                     records.delete_file(row["file_id"])
@@ -97,7 +98,10 @@ def fetch_inputs(attempt: Attempt, folder: Path) -> dict[str, Path]:
             attempt.services.records.download(file_id, path, max_bytes=max_bytes, size_bytes=size_bytes)
         except RightMissing:
             raise
-        except RecordForbidden:
+        except RecordForbidden as error:
+            if _has_file(attempt.services.records, file_id):
+                message = "The record store refuses an input file that is there; the job is tried again."
+                raise UpstreamError(message, reason="file_refused") from error
             raise InputError(f"The input file {file_id} is not there any more.", reason="missing_file") from None
         except RecordInvalid:
             message = f"The input file is larger than {max_bytes // 1_000_000} MB; send a smaller one."
@@ -106,6 +110,14 @@ def fetch_inputs(attempt: Attempt, folder: Path) -> dict[str, Path]:
             raise InputError("The input file is empty (0 bytes); upload it again.", reason="empty_file")
         paths[role] = path
     return paths
+
+
+def _has_file(records: Records, file_id: str) -> bool:
+    try:
+        records.get_file(file_id)
+    except RecordForbidden:
+        return False
+    return True
 
 
 def run_in_sandbox(attempt: Attempt, inputs: dict[str, Path], folder: Path) -> SandboxResult:

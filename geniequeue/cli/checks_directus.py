@@ -13,7 +13,8 @@ from geniequeue.cli.directus_greeting import Greeting, greet
 from geniequeue.cli.finding import Finding
 from geniequeue.cli.rights import Granted, Right, granted, try_rights
 from geniequeue.config import Settings
-from geniequeue.errors import RecordsError, RecordsUnavailable, TokenRefused
+from geniequeue.errors import RecordInvalid, RecordsError, RecordsUnavailable, TokenRefused
+from geniequeue.quota.source import AT_ONCE
 from geniequeue.records.directus import DirectusStore
 from geniequeue.records.directus_http import Call, path_of
 from geniequeue.records.directus_shapes import USERS, id_of
@@ -23,6 +24,7 @@ from geniequeue.records.service_token import TokenFile
 PATIENCE_S = 15.0
 PROOF_LIFE_S = 60
 NAMED_AT_MOST = 5
+PAGED = "media_job_runs"
 SETUP = "run `geniequeue directus-setup`"
 
 
@@ -81,6 +83,7 @@ def _account(store: DirectusStore, settings: Settings, greeting: Greeting) -> It
     yield from _rights(store, account, given, tries=not absent)
     yield _power(given)
     yield _creators(store)
+    yield _page(store)
 
 
 def _secret(store: DirectusStore, secret: str, account: str, greeting: Greeting) -> Finding:
@@ -135,6 +138,16 @@ def _creators(store: DirectusStore) -> Finding:
         advice = f"{SETUP} with --creator-role: nobody can create jobs"
         return Finding("Directus creators", "problem", "no role holds the policy geniequeue creators", advice)
     return Finding("Directus creators", "ok", f"the policy is held by {len(holders)} role{'s' * (len(holders) > 1)}")
+
+
+def _page(store: DirectusStore) -> Finding:
+    """Ask for as many items at once as the service does."""
+    try:
+        store.request(Call("GET", path_of("items", PAGED, fields="id", limit=str(AT_ONCE)), PAGED, "read"))
+    except RecordInvalid:
+        advice = f"let it be {AT_ONCE} or more in Directus"
+        return Finding("Directus pages", "problem", f"QUERY_LIMIT_MAX is below {AT_ONCE}", advice)
+    return Finding("Directus pages", "ok", f"{AT_ONCE} items at once")
 
 
 def _words(right: Right) -> str:

@@ -98,7 +98,8 @@ def _compared(given: str, holder: str | None) -> ServiceToken:
     if not given:
         return ServiceToken(hint=f"{NAME} is not set here, so it was not checked; {reset} a new one where it got lost")
     if holder is None:
-        fault = f"{NAME}: Directus refuses it; set it to the token of the service's account, or let --reset-token give the account this one"
+        advice = "set it to the token of the service's account, or let --reset-token give the account this one"
+        fault = f"{NAME}: Directus refuses it; {advice}"
         return ServiceToken(fault=fault)
     return ServiceToken()
 

@@ -93,7 +93,7 @@ class Ledger:
         """Return what `current` does; where that is None, also the next number of the queue, in the same round trip."""
         k = self.queue_keys(queue)
         number, *known = self._call("number", [k.number(), keys.job_index(job_key)], [k.job("")])
-        return dict(zip(("run", "round", "bull"), known, strict=True)) if known else None, str(number)
+        return (dict(zip(("run", "round", "bull"), known, strict=True)), "") if known else (None, str(number))
 
     def current(self, job_key: str) -> Mapping[str, str] | None:
         """Return `run`, `round`, `bull` of a job's latest run as far as Redis knows."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from geniequeue.errors import RecordForbidden, RequestRefused, TokenRefused
+from geniequeue.errors import RecordForbidden, RequestRefused, RightMissing, TokenRefused
 from geniequeue.jobs.job import DEFAULT_PRIORITY, MAX_PRIORITY, Run, Spec
 from geniequeue.operations import OPERATIONS, Operation
 from geniequeue.principal import Principal
@@ -47,8 +47,9 @@ def load_item(service: Records, job_id: str) -> Item | None:
     """
     try:
         return service.get_item("media_jobs", job_id, ITEM_FIELDS)
-    except RecordForbidden:
-        service.count_items("media_jobs", {"id": job_id})
+    except RecordForbidden as error:
+        if service.count_items("media_jobs", {"id": job_id}):
+            raise RightMissing(str(error), collection=error.collection, action=error.action) from error
         return None
 
 

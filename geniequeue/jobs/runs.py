@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from geniequeue.errors import RecordForbidden, RecordNotUnique, RecordsUnavailable, RequestRefused
+from geniequeue.errors import RecordForbidden, RecordNotUnique, RecordsUnavailable, RequestRefused, RightMissing
 from geniequeue.jobs import broker
 from geniequeue.jobs.finish import finish, item_fields, now_iso, outcome_of
 from geniequeue.jobs.job import Run, Spec, bull_job_id, run_id_of
@@ -144,7 +144,10 @@ class Runs:
         """Write the item; where it was deleted meanwhile, the run ends here and gives its unit back."""
         try:
             self._service.update_item("media_jobs", run.spec.job_id, _queued_fields(run))
-        except RecordForbidden:
+        except RecordForbidden as error:
+            if self._service.count_items("media_jobs", {"id": run.spec.job_id}):
+                self._notes.give_up(run)
+                raise RightMissing(str(error), collection=error.collection, action=error.action) from error
             message = "The media_jobs item was deleted while the job was being accepted."
             finish(self._service, self._ledger, run, None, Failed("lost", message, "missing_item"))
             raise

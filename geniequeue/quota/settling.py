@@ -20,11 +20,9 @@ from geniequeue.errors import (
 from geniequeue.log import get_logger
 from geniequeue.quota.billing import Cycle
 from geniequeue.quota.budget import unhurried
-from geniequeue.quota.source import Source
+from geniequeue.quota.source import AT_ONCE, Source
 from geniequeue.quota.units import Noted, Units
 from geniequeue.quota.verdict import Unit
-
-AT_ONCE = 200
 
 log = get_logger(__name__)
 

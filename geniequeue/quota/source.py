@@ -11,9 +11,11 @@ from geniequeue.errors import MalformedSource, RecordForbidden
 from geniequeue.quota.billing import Cycle, billing_cycle
 from geniequeue.quota.budget import Caller
 from geniequeue.quota.verdict import Unit
-from geniequeue.records.protocol import Item, Records, User
+from geniequeue.records.protocol import Filter, Item, Records, User
 from geniequeue.records.values import normal_timestamp
 
+AT_ONCE = 50
+"""Rows of one call: a Directus whose QUERY_LIMIT_MAX is lower is none that doctor calls well."""
 USAGE = "user_usage_counts"
 RUNS = "media_job_runs"
 MAX_COUNT = 10_000
@@ -66,8 +68,18 @@ class Source:
             "feature": unit.feature,
             "billing_cycle_start": {"_gte": since, "_lt": until},
         }
-        rows = call(lambda: self._records.list_items(USAGE, where, limit=-1, fields=("id", "count")))
+        rows: list[Item] = []
+        while len(rows) % AT_ONCE == 0:
+            offset = len(rows)
+            page = call(lambda: self._page(where, offset))  # noqa: B023 - called at once
+            if not page:
+                break
+            rows += page
         return [unit_id for row in rows for unit_id in _unit_ids(row)]
+
+    def _page(self, where: Filter, offset: int) -> list[Item]:
+        fields = ("id", "count")
+        return self._records.list_items(USAGE, where, sort=("id",), limit=AT_ONCE, offset=offset, fields=fields)
 
     def counted(self, unit_ids: Sequence[str]) -> frozenset[str]:
         """Return which units have a row."""

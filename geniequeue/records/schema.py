@@ -172,7 +172,8 @@ USER_FIELDS = (
 """What the accounts of Directus (`directus_users`) gain."""
 
 _OWN_PROFILE = Own("user_id")
-_OWN_JOB = AnyOf((Own("user_created"), Through("creator_profile_id", "creator_profiles", "id", _OWN_PROFILE)))
+_OF_OWN_PROFILE = Through("creator_profile_id", "creator_profiles", "id", _OWN_PROFILE)
+_OWN_JOB = AnyOf((Own("user_created"), _OF_OWN_PROFILE))
 _OWN_FOLDER = Through("folder", "creator_profiles", "media_folder_id", _OWN_PROFILE)
 
 _REQUEST_FIELDS = ("operation", "creator_profile_id", "input_file_id", "input_url", "params", "priority")
@@ -183,10 +184,22 @@ CREATOR_RULES = (
     Rule(
         "media_jobs",
         "create",
-        AllOf((Own("user_created"), Equals("status", "queued"))),
+        AllOf(
+            (
+                Own("user_created"),
+                Equals("status", "queued"),
+                AnyOf((Equals("creator_profile_id", None), _OF_OWN_PROFILE)),
+            )
+        ),
         ("id", "status", *_REQUEST_FIELDS),
     ),
-    Rule("media_jobs", "update", Own("user_created"), _REQUEST_FIELDS),
+    Rule(
+        "media_jobs",
+        "update",
+        Own("user_created"),
+        # a profile is named at creation alone, where it is checked: through it the job is another's, too
+        tuple(name for name in _REQUEST_FIELDS if name != "creator_profile_id"),
+    ),
     Rule("media_job_outputs", "read", Through("job_id", "media_jobs", "id", _OWN_JOB)),
     Rule("creator_profiles", "read", _OWN_PROFILE),
     Rule("creator_profiles", "create", _OWN_PROFILE, ("id", "user_id", *_PROFILE_FIELDS)),

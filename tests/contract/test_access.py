@@ -93,6 +93,19 @@ def test_the_owner_of_a_profile_sees_the_jobs_made_for_it(service: Records, alic
     _refusal(lambda: bob.records.get_item("media_jobs", job))
 
 
+def test_nobody_sends_a_job_into_anothers_profile(service: Records, alice: Account, bob: Account) -> None:
+    own, foreign = (service.create_item("creator_profiles", {"user_id": user.id})["id"] for user in (alice, bob))
+    refusals = [
+        _refusal(lambda profile=profile: alice.records.create_item("media_jobs", {"creator_profile_id": profile}))
+        for profile in (foreign, new_id())
+    ]
+    assert str(refusals[0]) == str(refusals[1])
+    job = alice.records.create_item("media_jobs", {"creator_profile_id": own})["id"]
+    assert alice.records.get_item("media_jobs", job)["creator_profile_id"] == own
+    for profile in (foreign, new_id(), None):
+        _refusal(lambda profile=profile: alice.records.update_item("media_jobs", job, {"creator_profile_id": profile}))
+
+
 def test_outputs_are_read_by_the_owner_of_the_job_and_written_by_nobody_else_than_the_service(
     service: Records, alice: Account, bob: Account
 ) -> None:
