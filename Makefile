@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CACHES := .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup setup-tests system demo up test check directus bench bench-images bench-api clean clean-data
+.PHONY: help setup setup-tests system demo up test check directus bench bench-images bench-api bench-enqueue clean clean-data
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,13 +30,18 @@ check: ## Ruff, mypy --strict, import-linter, pytest
 directus: setup-tests ## Run a real Directus in the foreground, for development
 	@$(BIN)/python -m tests.real_directus
 
-bench: bench-images bench-api ## Run all benchmarks; each prints ratios against a peer of the same run
+bench: bench-images bench-api bench-enqueue ## Run all benchmarks; each prints ratios against a peer of the same run
 
 bench-images: setup ## Image jobs against bare pyvips and Wand
 	@$(BIN)/python bench/images.py
 
 bench-api: setup ## Requests per second and latency of the API
 	@$(BIN)/python bench/api.py
+
+bench-enqueue: setup-tests ## POST and stats against Express with BullMQ, without and with a real Directus; needs wrk
+	@scripts/setup-node.sh bench/peers
+	@$(BIN)/python bench/enqueue.py
+	@$(BIN)/python bench/enqueue.py --directus
 
 clean: ## Delete .venv and caches; var/ stays
 	rm -rf $(VENV) $(CACHES) build *.egg-info

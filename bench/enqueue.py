@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,6 +34,7 @@ import requests
 
 from bench.access_token import mint
 from bench.load import Load, Requests, find_wrk, load
+from tests.node_program import node_program
 from tests.redis_server import free_port, running_redis
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -192,11 +192,11 @@ def show(figures: Figures, post_aim: float) -> None:
             )
 
 
-def install_peer() -> None:
-    """Install the peer's packages, unless they are there."""
-    assert shutil.which("npm"), "expected node and npm on PATH"
-    if not (PEERS / "node_modules").exists():
-        subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=PEERS, check=True)
+def peer_command() -> list[str]:
+    """Return what starts the peer, on the Node of the virtual environment."""
+    node = node_program()
+    assert node and (PEERS / "node_modules").exists(), "expected Node and the peer's packages; run make bench-enqueue"
+    return [str(node), "server.mjs"]
 
 
 def main() -> None:
@@ -207,7 +207,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=4, help="of each kind in each round")
     options = parser.parse_args()
     find_wrk()
-    install_peer()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         redis_url = stack.enter_context(running_redis(folder)).removesuffix("/0")
@@ -223,7 +222,7 @@ def start_both(stack: ExitStack, world: World, redis_url: str, folder: Path) -> 
     ours = {"VAR_DIR": str(folder / "var"), **QUIET}
     commands = {
         "ours": (our_command(world.wsgi), REPOSITORY, ours),
-        "peer": (["node", "server.mjs"], PEERS, {"NODE_ENV": "production"}),
+        "peer": (peer_command(), PEERS, {"NODE_ENV": "production"}),
     }
     sides = {}
     for number, (name, (command, cwd, environ)) in enumerate(commands.items()):
