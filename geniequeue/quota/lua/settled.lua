@@ -13,8 +13,18 @@ if noted == ARGV[2] and due_s <= tonumber(ARGV[3]) then
   redis.call('ZREM', KEYS[2], ARGV[1])
   return 1
 end
+if noted then
+  local unit = cjson.decode(noted)
+  if noted ~= ARGV[2] and unit.state ~= (ARGV[4] == '1' and 'used' or 'returned') then
+    -- whoever is settling what is noted now may have found his row as it should be before ours changed it: by another
+    -- mark he sees that he has to look again
+    unit.noted = redis.sha1hex(noted)
+    redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(unit))
+  end
+  return 0
+end
 local score = redis.call('ZSCORE', KEYS[3], ARGV[1])
-if not noted and score and score ~= ARGV[4] then
+if score and score ~= ARGV[4] then
   -- somebody else settled it otherwise meanwhile, and this row may have been written or deleted after his
   redis.call('HSET', KEYS[1], ARGV[1], score == '1' and ARGV[6] or ARGV[7])
   redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,8 @@ from tests.core.quota.parts import (
     rows,
     taken,
 )
+
+WAIT_S = 10.0
 
 
 def test_units_of_jobs_that_ended_are_written_with_one_call(
@@ -283,6 +286,39 @@ def test_a_row_deleted_after_another_process_found_it_written_is_written_again(
     assert quota.settle() == 0
     assert rows(records) == []
     assert quota.settle() == 1
+    assert [row["id"] for row in rows(records)] == [unit.id]
+
+
+def test_a_row_deleted_while_another_process_has_found_it_written_is_written_again(
+    records: Faulty, quota: Quota, new_process: Callable[[], Quota], take: Take, use: Use
+) -> None:
+    unit, other = taken(take()), taken(take())
+    use(unit)
+    quota.settle()
+    quota.give_back(unit)
+    written, deleted = threading.Event(), threading.Event()
+
+    def wait_for_the_deletion(name: str) -> None:
+        if name == "list_items":  # asked for the other unit's row, so the first one was found written by now
+            records.mend()
+            written.set()
+            assert deleted.wait(WAIT_S)
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def overtake(name: str) -> None:
+            if name == "delete_item":
+                records.fault = wait_for_the_deletion
+                use(taken(take(unit.id)))
+                quota.give_back(other)
+                pool.submit(new_process().settle)
+                assert written.wait(WAIT_S)
+
+        records.fault = overtake
+        assert quota.settle() == 0
+        assert rows(records) == []
+        deleted.set()
+    quota.settle()
     assert [row["id"] for row in rows(records)] == [unit.id]
 
 
