@@ -16,6 +16,8 @@ from geniequeue.records.values import normal_timestamp
 
 AT_ONCE = 50
 """Rows of one call: a Directus whose QUERY_LIMIT_MAX is lower is none that doctor calls well."""
+ERASE_TRIES = 3
+"""Others may delete and write a row again between a refusal and the look whether it is there."""
 USAGE = "user_usage_counts"
 RUNS = "media_job_runs"
 MAX_COUNT = 10_000
@@ -100,12 +102,17 @@ class Source:
 
     def erase(self, unit_id: str) -> None:
         """Count a unit no longer that is counted."""
-        try:
-            self._records.delete_item(USAGE, unit_id)
-        except RecordForbidden:
-            # another process was faster, or the service may not: a store does not tell which
-            if self.counted([unit_id]):
-                raise
+        for tries_left in reversed(range(ERASE_TRIES)):
+            try:
+                self._records.delete_item(USAGE, unit_id)
+            except RecordForbidden:
+                # another process was faster, or the service may not: a store does not tell which
+                if not self.counted([unit_id]):
+                    return
+                if not tries_left:
+                    raise
+            else:
+                return
 
     def check(self) -> None:
         """Raise unless the service may read accounts and usage."""
