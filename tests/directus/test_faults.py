@@ -211,6 +211,7 @@ def test_f23_a_job_waits_while_the_services_token_is_refused_and_runs_with_the_n
 
     await_true(lambda: world.entry(job_id).state == "delayed", 30, world.service.log)
     assert world.entry(job_id).tries == 0
+    await_true(lambda: world.logged("the record store refuses the service"), 10, world.service.log)
     assert world.logged("the record store refuses the service") == 1
     assert world.service.request("GET", "/readyz").status == 503
     rotation.write_file()
@@ -257,7 +258,7 @@ def test_f24_a_right_that_is_missing_at_the_door_is_no_missing_job(world: World,
     world.proxy.lasting.append(Fault(call, answer=FORBIDDEN))
     answer = world.post(job_id)
     assert (answer.status, answer.body["error"]) == (503, "records_unavailable")
-    assert world.logged("right to ") >= 1
+    await_true(lambda: world.logged("right to "), 10, world.service.log)
     world.proxy.lasting.clear()
     assert world.post(job_id).status == 200
     world.completed(job_id)

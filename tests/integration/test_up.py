@@ -124,6 +124,7 @@ def test_a_process_that_dies_is_started_again(instance: Service, photo: Path, wo
     before = pids(instance, *words)
     os.kill(before[0], signal.SIGKILL)
     await_true(lambda: set(pids(instance, *words)) - set(before), 20, lambda: f"{words} stays away:\n{instance.log()}")
+    await_true(lambda: not any(map(alive, before)), 20, lambda: f"the other processes of the dead {words} live on")
     instance.wait_ready()
     assert instance.run(instance.token(), "resize_image", photo, {"width": 20})["state"] == "completed"
 
