@@ -42,6 +42,7 @@ class Settings:
         ledger_prefix: first part of the ledger's keys, `bull` as BullMQ has it.
         media_tmp_dir: private folders of running media jobs.
         log_level, log_format: `INFO` and above; `json` or `console`.
+        stop_within_s: how long a stopping worker lets a job run before it hands it back.
         sandbox: False only with `SANDBOX=off`: decode outside bytes without a jail.
         flower_user, flower_password: basic auth of Flower.
         max_input_bytes: largest input file.
@@ -67,6 +68,7 @@ class Settings:
     media_tmp_dir: Path
     log_level: str
     log_format: str
+    stop_within_s: int
     sandbox: bool
     flower_user: str
     flower_password: str = field(repr=False)
@@ -242,6 +244,7 @@ def _read(reader: _Reader, var_dir: Path) -> Settings:
         media_tmp_dir=Path(reader.text("MEDIA_TMP_DIR", str(var_dir / "media-tmp"))).resolve(),
         log_level=reader.choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR"),
         log_format=reader.choice("LOG_FORMAT", "json", "json", "console"),
+        stop_within_s=reader.integer("STOP_WITHIN_S", 60, 0, 3600),
         sandbox=reader.choice("SANDBOX", "on", "on", "off") == "on",
         flower_user=reader.text("FLOWER_USER", "operator"),
         flower_password=reader.text("FLOWER_PASSWORD"),

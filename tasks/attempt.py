@@ -17,27 +17,21 @@ from geniequeue.errors import (
 )
 from geniequeue.jobs.finish import Ended, finish, outcome_of
 from geniequeue.jobs.job import Lease, Run
+from geniequeue.jobs.leases import Loss
 from geniequeue.jobs.outcome import Final, Outcome, Retry, decide, failure, snooze
 from geniequeue.jobs.patience import Patience
 from geniequeue.log import get_logger
 from geniequeue.operations import OPERATIONS, Operation
 from tasks.progress import Progress
 from tasks.services import Services
-from tasks.worker import stopping
+from tasks.stopping import stopping
 
-LEASE_MARGIN_S = 120.0
-"""How much longer than the operation's limit a lease stands: downloads, uploads and the record store take time too."""
-LEASE_LEFT_S = 15.0
-"""What must be left of a lease to put a job off."""
+PATIENCE_MARGIN_S = 105.0
+"""How much longer than the operation's limit an attempt waits for stores; the keeper kills it some time later."""
 
 T = TypeVar("T")
 
 log = get_logger(__name__)
-
-
-def lease_s(operation: Operation) -> float:
-    """Return for how long an attempt gets the lease, in seconds."""
-    return operation.time_limit_s + LEASE_MARGIN_S
 
 
 @dataclass
@@ -62,7 +56,7 @@ class Attempt:
 
     def __post_init__(self) -> None:
         self._patience = Patience(
-            lease_s(self.operation) - LEASE_LEFT_S, stopping=stopping, cancelled=self.progress.should_stop
+            self.operation.time_limit_s + PATIENCE_MARGIN_S, stopping=stopping, cancelled=self.progress.should_stop
         )
 
     @property
@@ -82,6 +76,14 @@ class Attempt:
             return outcome_of(self.services.records.get_item("media_job_results", self.run.id))
         except RecordForbidden:
             return None
+
+    def note(self) -> None:
+        """Write the attempt's number into the records, so that numbers grow also when Redis is emptied.
+
+        The first attempt of a run needs no note: whoever counts from the records adds one.
+        """
+        if self.lease.attempt > self.run.spec.attempts_before + 1 and not self.run.ledger_only:
+            self.services.records.update_item("media_job_runs", self.run.id, {"attempt": self.lease.attempt})
 
     def decide(self, error: Exception) -> Outcome:
         """Return what the attempt comes to after `error`; an operator's own matter is told to him."""
@@ -118,6 +120,16 @@ class Attempt:
         if not put_off:
             log.warning("attempt is stale, it is not tried again")
         return put_off
+
+    def hand_back(self) -> str:
+        """Put the job back to the front of its queue without counting the attempt; return where it is then."""
+        leases = self.services.leases
+        job = self.patiently(lambda: leases.find(self.run.bull_job_id), cancellable=False)
+        if job is None:
+            return "elsewhere"
+        lock = self.patiently(lambda: leases.lock(job), cancellable=False)
+        mine = lock if lock and lock.startswith(f"{self.lease.attempt}:") else None
+        return self.patiently(lambda: leases.put_back(job, mine, Loss(counted=False)), cancellable=False)
 
     def _finish(self, outcome: Final) -> Ended:
         return finish(

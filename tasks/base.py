@@ -1,6 +1,6 @@
 """One attempt of a job, from lease to final state.
 
-    find the run → take the lease → say that it is processing → perform → end it
+    find the run → take the lease → note the attempt → say that it is processing → perform → end it
 
 Every step may be the last one that a crash lets happen, so each can be done again. What `perform` is depends on the
 queue; how an attempt ends is decided by `outcome.decide` and written by `finish` alone. Work that is done is kept while
@@ -15,6 +15,7 @@ from abc import abstractmethod
 
 from celery import Task
 from celery.exceptions import Reject
+from celery.exceptions import Retry as CeleryRetry
 
 from geniequeue.config import Settings
 from geniequeue.errors import (
@@ -29,16 +30,19 @@ from geniequeue.errors import (
     ServiceTokenRefused,
 )
 from geniequeue.jobs.finish import Ended, now_iso
+from geniequeue.jobs.holder import Holder
 from geniequeue.jobs.job import Lease, Run
-from geniequeue.jobs.outcome import Cancelled, Completed, Final, Outcome, Retry, snooze
+from geniequeue.jobs.leases import LEASE_S
+from geniequeue.jobs.outcome import Cancelled, Completed, Final, Outcome, Retry, end_without_work, snooze
 from geniequeue.jobs.request import run_from_row
 from geniequeue.log import bind, get_logger
 from geniequeue.operations import OPERATIONS
 from geniequeue.records.protocol import Records
-from tasks.attempt import Attempt, lease_s
+from tasks import last_words
+from tasks.attempt import Attempt
 from tasks.progress import Progress
 from tasks.services import Services, services_for
-from tasks.worker import stopping
+from tasks.stopping import handing_back, stopping
 
 UNKNOWN_OPERATION_DELAY_S = 30.0
 STORE_AWAY_DELAY_S = 5.0
@@ -51,8 +55,10 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
     """Base of the task that serves a queue; the message carries the run's id and nothing that needs to be secret."""
 
     abstract = True
-    # the attempt decides itself when to try again
+    # the attempt decides itself when to try again, and `JobRequest` what becomes of a lost one
     max_retries = None
+    reject_on_worker_lost = False
+    Request = "tasks.request:JobRequest"
 
     @abstractmethod
     def perform(self, attempt: Attempt) -> Completed:
@@ -69,6 +75,7 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
     def run(self, run_id: str, bull_job_id: str, request_id: str, version: int) -> None:
         """Run one attempt of the job that the message names, or drop the message."""
         del version
+        last_words.forget()
         with bind(request_id=request_id, bull_job_id=bull_job_id):
             try:
                 self._run_attempt(run_id, bull_job_id)
@@ -94,7 +101,11 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
         if attempt is not None:
             spec = attempt.run.spec
             with bind(job_id=spec.job_id, operation=spec.operation, attempt=attempt.lease.attempt):
-                self._end(attempt, self._outcome(attempt))
+                outcome = self._outcome(attempt)
+                if isinstance(outcome, Cancelled) and handing_back():
+                    self._hand_back(attempt)
+                else:
+                    self._end(attempt, outcome)
 
     def _begin(self, run_id: str, bull_job_id: str) -> Attempt | None:
         """Find the run and take its lease; None for a message that has nothing to do."""
@@ -123,17 +134,15 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
     def _lease(self, run: Run) -> Attempt | None:
         services = self._services()
         worker = self.request.hostname or "worker"
-        lease = services.ledger.lease(run, worker=worker, lease_s=lease_s(OPERATIONS[run.spec.operation]))
+        # the main process renews it
+        holder = str(Holder.of_process(worker, os.getppid()))
+        lease = services.ledger.lease(run, worker=worker, lease_s=LEASE_S, holder=holder)
         if isinstance(lease, Lease):
             return Attempt(run, lease, services, Progress(services, run, lease.attempt))
         if lease == "paused":
             log.info("queue paused, message put back")
             raise self.retry(countdown=STORE_AWAY_DELAY_S)
-        if lease == "leased":
-            # its holder may be dead: the message is dropped only when the job has ended
-            left_s = services.ledger.lease_left_s(run)
-            log.warning("job is leased, message put back", left_s=left_s)
-            raise self.retry(countdown=left_s + 1)
+        # should the holder of a leased one be dead, whoever finds that out sends another message
         log.info("message dropped", why=lease)
         return None
 
@@ -142,6 +151,10 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
             standing = attempt.standing_end()
             if standing is not None:
                 return standing
+            attempt.note()
+            ended = end_without_work(attempt.lease)
+            if ended is not None:
+                return ended
             self._say_processing(attempt)
             return self.perform(attempt)
         except GenieQueueError as error:
@@ -199,10 +212,15 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
             log.warning("files that nobody needs were left", error=str(error))
 
     def _put_off(self, attempt: Attempt, outcome: Retry) -> None:
-        """Show the job as delayed, then let Celery send it again when it is due."""
+        """Show the job as delayed, in the ledger and to Celery; the sweeper sends its message when it is due."""
         if attempt.put_off(outcome):
             log.info("attempt put off", after_s=round(outcome.after_s, 1), cause=outcome.cause.code)
-            raise self.retry(countdown=outcome.after_s)
+            raise CeleryRetry(outcome.cause.message, when=outcome.after_s)
+
+    def _hand_back(self, attempt: Attempt) -> None:
+        """Put a job back that outlasts its worker, as if the attempt had not begun."""
+        self._discard(attempt, keep=frozenset())
+        log.warning("attempt handed back", ledger=attempt.hand_back())
 
     def _services(self) -> Services:
         settings: Settings = self.app.conf.geniequeue

@@ -12,7 +12,7 @@ from geniequeue.config import Settings, load_settings
 from geniequeue.errors import SettingsError
 from geniequeue.jobs.broker import make_app
 from tasks import worker
-from tasks.housekeeping import Housekeeping
+from tasks.housekeeping import Adoption, Housekeeping
 
 INCLUDE = ("tasks.media", "tasks.schedule")
 
@@ -28,6 +28,7 @@ def build(settings: Settings) -> Celery:
     app.conf.geniequeue = settings
     worker.install(app)
     app.steps["worker"].add(Housekeeping)
+    app.steps["consumer"].add(Adoption)
     return app
 
 

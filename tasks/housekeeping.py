@@ -9,10 +9,16 @@ from typing import Any
 from celery import bootsteps
 
 from geniequeue.config import Settings
-from geniequeue.errors import RecordsUnavailable
+from geniequeue.errors import LedgerUnavailable, RecordsUnavailable
+from geniequeue.jobs import delivery
 from geniequeue.jobs.chores import Chore, do_if_due
 from geniequeue.jobs.finish import close_ended
+from geniequeue.jobs.holder import Holder
+from geniequeue.jobs.leases import Leases
+from geniequeue.jobs.ledger import Ledger, connect
+from geniequeue.jobs.sweeper import Sweeper
 from geniequeue.log import get_logger
+from tasks.keeper import running_requests
 from tasks.services import Services, services_for
 
 LOOK_EVERY_S = 1.0
@@ -41,6 +47,8 @@ class Housekeeping(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is 
         super().__init__(parent, **kwargs)
         self._settings: Settings = parent.app.conf.geniequeue
         self._services = self._opened()
+        ledger = Ledger(connect(self._settings.redis_url), self._settings.ledger_prefix)
+        self._sweeper = Sweeper(ledger, Leases(ledger), Holder.of_process(parent.hostname, os.getpid()))
         self._stopped = threading.Event()
 
     def start(self, parent: Any) -> None:
@@ -56,11 +64,25 @@ class Housekeeping(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is 
     def _run(self) -> None:
         in_trouble = set[str]()
         while not self._stopped.wait(LOOK_EVERY_S):
+            self._sweep(in_trouble)
             self._services = self._services or self._opened()
             if self._services is None:
                 continue
             for chore in chores_of(self._services):
                 do_if_due(self._services.ledger.client, chore, in_trouble)
+
+    def _sweep(self, in_trouble: set[str]) -> None:
+        """Sweep the queues, which needs Redis alone; trouble is told once, until it is over."""
+        try:
+            self._sweeper.sweep()
+        except LedgerUnavailable as error:
+            if "sweep" not in in_trouble:
+                log.warning("not swept", error=str(error))
+            in_trouble.add("sweep")
+        except Exception:
+            log.exception("sweeping broke")
+        else:
+            in_trouble.discard("sweep")
 
     def _opened(self) -> Services | None:
         """Return the services, None where the record store cannot be opened now."""
@@ -69,3 +91,15 @@ class Housekeeping(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is 
         except RecordsUnavailable as error:
             log.warning("no chore is done", error=str(error))
             return None
+
+
+class Adoption(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is untyped
+    """After a reconnect, the running jobs belong to the new connection."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, parent: Any) -> None:
+        """Take over what runs; at the first start nothing does."""
+        adopted = delivery.adopt(parent.task_consumer.channel, running_requests())
+        if adopted:
+            log.info("running jobs go on with a new connection", jobs=adopted)

@@ -8,6 +8,7 @@ from geniequeue.errors import LedgerUnavailable, RecordsError
 from geniequeue.jobs.job import Run
 from geniequeue.log import get_logger
 from tasks.services import Services
+from tasks.stopping import handing_back
 
 LEDGER_EVERY_S = 0.5
 RECORDS_EVERY_S = 2.0
@@ -49,15 +50,18 @@ class Progress:
             log.warning("progress not written", error=str(error))
 
     def should_stop(self) -> bool:
-        """Tell whether somebody asked for the job to stop or a newer attempt exists; Redis is asked twice a second."""
+        """Tell whether somebody asked for the job to stop, a newer attempt exists, or the worker has to end now.
+
+        Redis is asked twice a second.
+        """
         now = time.monotonic()
         if not self._stopped and now - self._cancel_at >= CANCEL_EVERY_S:
             self._cancel_at = now
             try:
-                self._stopped = self._services.ledger.cancel_asked(self._run)
+                self._heed(self._services.ledger.progress(self._run, self._attempt, None))
             except LedgerUnavailable as error:
                 log.warning("cancel flag not read", error=str(error))
-        return self._stopped
+        return self._stopped or handing_back()
 
     def _heed(self, answer: str) -> None:
         self._stopped = self._stopped or answer != "ok"

@@ -7,6 +7,7 @@ from functools import cache
 
 from geniequeue.accounts import Accounts
 from geniequeue.config import Settings
+from geniequeue.jobs.leases import Leases
 from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.quota import Quota
 from geniequeue.records import open_store
@@ -15,11 +16,12 @@ from geniequeue.records.protocol import Records
 
 @dataclass(frozen=True)
 class Services:
-    """Settings, records with the service's rights, ledger, quota."""
+    """Settings, records with the service's rights, ledger, leases, quota."""
 
     settings: Settings
     records: Records
     ledger: Ledger
+    leases: Leases
     quota: Quota
 
 
@@ -28,9 +30,11 @@ def services_for(settings: Settings, pid: int) -> Services:
     """Return the services of this process; the pid keeps a forked child from using its parent's connections."""
     del pid
     records, client = open_store(settings).as_service(), connect(settings.redis_url)
+    ledger = Ledger(client, settings.ledger_prefix)
     return Services(
         settings=settings,
         records=records,
-        ledger=Ledger(client, settings.ledger_prefix),
+        ledger=ledger,
+        leases=Leases(ledger),
         quota=Quota(client, records, Accounts(records)),
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
+import signal
 import sys
 import threading
 from functools import cache
-from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +23,13 @@ from geniequeue.log import get_logger
 from geniequeue.operations import MEDIA_QUEUE
 from geniequeue.sandbox import client as sandbox_client
 from geniequeue.sandbox import jail
+from tasks import last_words
+from tasks.keeper import KeeperStep
 
 JOB_FOLDER_PREFIX = "job-"
+PR_SET_PDEATHSIG = 1
 
 log = get_logger(__name__)
-
-# shared with the pool children, who are not told in another way that their worker is to end
-_stopping = RawValue("b", 0)
-
-
-def stopping() -> bool:
-    """Tell whether this worker was asked to end."""
-    return bool(_stopping.value)
-
-
-@signals.worker_shutting_down.connect
-def _note_stop(**_: Any) -> None:
-    _stopping.value = 1
 
 
 class Heartbeats(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is untyped
@@ -125,12 +116,28 @@ def empty_folder(folder: Path) -> None:
 
 def install(app: Celery) -> None:
     """Add the worker's own steps to an app."""
-    app.steps["worker"].update((Heartbeats, MediaHost))
+    app.steps["worker"].update((Heartbeats, MediaHost, KeeperStep))
 
 
 def serves_media(app: Celery) -> bool:
     """Tell whether this worker consumes the media queue."""
     return MEDIA_QUEUE in app.amqp.queues.consume_from
+
+
+@signals.worker_process_init.connect
+def _tie_to_parent(**_: Any) -> None:
+    """Let this pool child die with its worker's main process, whose lease nobody would renew."""
+    die_with_parent()
+    last_words.listen()
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when the thread that started it ends; see prctl(2)."""
+    parent = os.getppid()
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:  # it ended in between
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @signals.worker_process_init.connect

@@ -10,9 +10,8 @@ from typing import Any
 
 from celery import Celery
 from kombu import Exchange, Queue
-from kombu.transport import redis as kombu_redis
 
-from geniequeue.jobs import keys
+from geniequeue.jobs import delivery, keys
 from geniequeue.jobs.job import Run
 from geniequeue.jobs.priorities import STEPS, step_of
 from geniequeue.operations import MEDIA_QUEUE, ONBOARDING_QUEUE, QUEUES, SCRAPE_QUEUE
@@ -25,13 +24,6 @@ TASK_NAMES: Mapping[str, str] = {
 """Celery task that serves each queue; stored in messages, so never reused for something else."""
 
 MESSAGE_VERSION = 1
-VISIBILITY_TIMEOUT_S = 900
-"""After how long the message of a dead worker is delivered again: longer than a lease and than the longest backoff."""
-
-
-def widen_priorities() -> None:
-    """Let kombu use all priority steps: it clamps to 0..9 on a class attribute that no option reaches."""
-    kombu_redis.Channel.max_priority = STEPS - 1
 
 
 def celery_settings(redis_url: str) -> dict[str, Any]:
@@ -39,11 +31,14 @@ def celery_settings(redis_url: str) -> dict[str, Any]:
     return {
         "broker_url": redis_url,
         "broker_connection_retry_on_startup": True,
+        # an outage may last as long as it likes, and Redis may refuse instead of being away
+        "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,
         "broker_transport_options": {
             "queue_order_strategy": "priority",
             "priority_steps": list(range(STEPS)),
             "sep": ":",
-            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "visibility_timeout": delivery.VISIBILITY_TIMEOUT_S,
             "socket_keepalive": True,
             "socket_connect_timeout": 5,
             "health_check_interval": 10,
@@ -71,10 +66,14 @@ def celery_settings(redis_url: str) -> dict[str, Any]:
     }
 
 
-def make_app(redis_url: str) -> Celery:
-    """Return a Celery app with the project's settings."""
-    widen_priorities()
-    app = Celery("geniequeue")
+def make_app(redis_url: str, *, current: bool = True) -> Celery:
+    """Return a Celery app with the project's settings.
+
+    Args:
+        current: whether it is the one that Celery's own code falls back to in this thread.
+    """
+    delivery.install(STEPS)
+    app = Celery("geniequeue", set_as_current=current)
     app.conf.update(celery_settings(redis_url))
     return app
 
@@ -129,7 +128,7 @@ def _template(queue: str) -> tuple[dict[str, Any], Any]:
     Returns:
         the message, and the last part of its body, which is the same for every job.
     """
-    app = make_app("memory://")
+    app = make_app("memory://", current=False)
     app.conf.broker_transport_options = {}
     with app.connection_for_write() as connection:
         app.send_task(TASK_NAMES[queue], args=["-"], kwargs={}, queue=queue, priority=0, connection=connection)

@@ -141,10 +141,14 @@ class Lease:
     Attributes:
         attempt: grows over all runs of the job.
         tries: attempts of this run so far, this one included.
+        losses: how often a worker was lost with the job.
+        killed_for: `timeout` when the attempt before was killed for its time limit.
     """
 
     attempt: int
     tries: int
+    losses: int = 0
+    killed_for: str = ""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class QueueKeys:
         return self._key(number)
 
     def lock(self, number: str) -> str:
-        """String `<attempt>:<worker>` that expires: the lease."""
+        """String `<attempt>:<holder>` that expires: the lease; the holder begins with the worker's name."""
         return self._key(f"{number}:lock")
 
     def number(self) -> str:
@@ -91,7 +91,10 @@ class QueueKeys:
 
 
 def job_index(job_key: str) -> str:
-    """Hash `run`, `round`, `bull`, `attempt` of a job's latest run; `job_key` from `job.job_key`."""
+    """Hash `run`, `round`, `bull`, `attempt` of a job's latest run; `job_key` from `job.job_key`.
+
+    `over` is an attempt that may write no more though no newer one has begun, `asked` the call that got the lease.
+    """
     return f"gq:job:{job_key}"
 
 
@@ -108,6 +111,16 @@ def given_up(run_id: str) -> str:
 def turn(chore: str) -> str:
     """Stands as long as nobody may do a periodic chore again."""
     return f"gq:turn:{chore}"
+
+
+def sweeper() -> str:
+    """Names the one worker that sweeps, with a token of its own for each time that the lead is taken."""
+    return "gq:sweeper"
+
+
+def sweeper_leads() -> str:
+    """Counter of the times that the lead was taken: the first part of each token."""
+    return "gq:sweeper:leads"
 
 
 def workers() -> str:

@@ -6,6 +6,7 @@ Every move is one Lua script, so that a job lies in exactly one set.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
@@ -126,11 +127,12 @@ class Ledger:
         )
         return bool(written), str(bull)
 
-    def lease(self, run: Run, *, worker: str, lease_s: float) -> Lease | Refusal:
+    def lease(self, run: Run, *, worker: str, lease_s: float, holder: str = "") -> Lease | Refusal:
         """Ask for the right to run a job.
 
         Args:
-            worker: name of the worker, for the lock.
+            worker: name of the worker.
+            holder: who renews the lease, a `Holder` as text; by default the worker's name, which nobody can look for.
 
         Returns:
             the lease, or why there is none.
@@ -142,25 +144,21 @@ class Ledger:
                 *(keys.job_index(run.key), k.job(run.number), k.lock(run.number), k.prioritized(), k.wait()),
                 *(k.delayed(), k.active(), k.completed(), k.failed(), k.events(), k.meta(), k.paused()),
             ],
-            [run.number, run.id, worker, int(lease_s * 1000)],
+            [run.number, run.id, worker, int(lease_s * 1000), holder or worker, uuid.uuid4().hex],
         )
         if answer[0] == "given":
-            return Lease(attempt=int(answer[1]), tries=int(answer[2]))
+            attempt, tries, losses, killed_for = answer[1:]
+            return Lease(attempt, tries, losses, killed_for)
         return cast("Refusal", answer[0])
 
-    def lease_left_s(self, run: Run) -> float:
-        """Return for how many seconds a standing lease holds if nobody renews it, 0 without one."""
-        with reachable():
-            return max(0, int(self._redis.pttl(self.queue_keys(run.queue).lock(run.number)))) / 1000
-
-    def progress(self, run: Run, attempt: int, percent: float) -> Literal["ok", "cancel", "stale"]:
-        """Write progress, 0 to 100, and learn whether to go on."""
+    def progress(self, run: Run, attempt: int, percent: float | None) -> Literal["ok", "cancel", "stale"]:
+        """Write progress, 0 to 100, or nothing, and learn whether to go on."""
         k = self.queue_keys(run.queue)
         names = [k.events(), k.cancel(run.number), k.completed(), k.failed()]
         answer = self._call(
             "progress",
             [keys.job_index(run.key), k.job(run.number), *names],
-            [run.number, attempt, json.dumps(round(percent, 1))],
+            [run.number, attempt, "" if percent is None else json.dumps(round(percent, 1))],
         )
         return cast("Literal['ok', 'cancel', 'stale']", answer)
 

@@ -17,7 +17,9 @@ from geniequeue.errors import (
     RecordTooLarge,
     ServiceTokenRefused,
 )
+from geniequeue.jobs.job import Lease
 
+MAX_LOSSES = 3
 BACKOFF_BASE_S = 2.0
 BACKOFF_CAP_S = 300.0
 SNOOZE_S = 5.0
@@ -77,6 +79,17 @@ def decide(error: Exception, *, tries: int, max_tries: int, draw: Callable[[], f
     if transient and tries < max_tries:
         return Retry(retry_after_s if retry_after_s is not None else backoff_s(tries, draw), failed)
     return failed
+
+
+def end_without_work(lease: Lease) -> Failed | None:
+    """Return how a job ends that earlier attempts have shown not to end by itself, None for one that may be tried."""
+    if lease.killed_for == "timeout":
+        message = "The job took longer than it may, and did not heed its limit; try a smaller input."
+        return Failed("timeout", message, "killed")
+    if lease.losses >= MAX_LOSSES:
+        message = f"The job has killed its worker {lease.losses} times, so it is not tried again."
+        return Failed("poison", message, "killed_its_worker")
+    return None
 
 
 def snooze(error: Exception) -> Retry:

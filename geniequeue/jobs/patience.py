@@ -1,7 +1,7 @@
 """Waiting for Redis and the record store while a job holds its lease.
 
 An encoded output, or the end of a job, is not thrown away because nobody can take it now: it is kept and offered again
-until it is taken, the lease has nearly run out, the worker stops, or somebody cancels the job.
+until it is taken, the attempt has taken too long, the worker stops, or somebody cancels the job.
 """
 
 from __future__ import annotations

@@ -185,11 +185,15 @@ class Runs:
         return accepted
 
     def _attempts_on_record(self, run: Run) -> int:
-        """Return the largest attempt number that stored an output, for when Redis has forgotten it."""
+        """Return the largest attempt number that can have begun, for when Redis has forgotten it.
+
+        A run's first attempt leaves no note, so it is taken to have begun.
+        """
         rows = self._service.list_items(
             "media_job_outputs", {"job_id": run.spec.job_id}, sort=("-attempt",), limit=1, fields=("attempt",)
         )
-        return int(rows[0]["attempt"]) if rows else 0
+        noted = self._service.get_item("media_job_runs", run.id, ("attempt",))["attempt"] or 0
+        return max(int(rows[0]["attempt"]) if rows else 0, int(noted), run.spec.attempts_before + 1)
 
     def _undo_late_queued(self, run: Run) -> None:
         """Write the end again over a `queued` that came too late: somebody else had pushed the run, and it has run."""

@@ -83,6 +83,7 @@ MEDIA_JOB_RUNS = Collection(
         Field("bull_job_id", "string", "its name in the ledger", nullable=False, indexed=True),
         Field("accepted_at", "timestamp", "when it was accepted", nullable=False, fill="now"),
         Field("open", "boolean", "false once the run has ended", nullable=False, default=True, indexed=True),
+        Field("attempt", "integer", "the latest attempt beyond its first one, so that Redis may forget the number"),
     ),
 )
 

@@ -237,14 +237,6 @@ def test_an_ended_run_is_noted_for_closing_in_the_same_step(
     assert notes.ended_runs(50) == []
 
 
-def test_a_lease_says_how_long_it_holds(ledger: Ledger) -> None:
-    run = make_run(ledger)
-    accept(ledger, run)
-    assert ledger.lease_left_s(run) == 0
-    lease(ledger, run)
-    assert 29 < ledger.lease_left_s(run) <= 30
-
-
 def test_a_cancel_flag_is_told_with_the_next_progress(ledger: Ledger) -> None:
     run = make_run(ledger)
     accept(ledger, run)

@@ -1,4 +1,4 @@
--- Put an active job off until a time; its message comes back by Celery's retry.
+-- Put an active job off until a time; its message comes back by Celery's retry, or by the sweeper.
 -- KEYS: 1 job index  2 job hash  3 lock  4 active  5 delayed  6 events
 -- ARGV: 1 number  2 attempt  3 delay in ms  4 reason  5 '1' when the try counts, '0' when it is as if it had not begun
 -- Returns the due time in ms, or 0 when a newer attempt exists or the job is not active.
@@ -7,7 +7,10 @@ if redis.call('HGET', KEYS[2], 'index') ~= KEYS[1] then return 0 end
 -- again, because the first answer was lost
 local due = redis.call('ZSCORE', KEYS[5], ARGV[1])
 if due then return math.floor(due / 4096) end
+if redis.call('HGET', KEYS[1], 'over') == ARGV[2] then return 0 end
 if redis.call('LREM', KEYS[4], 0, ARGV[1]) == 0 then return 0 end
+-- the lease is not renewed any more
+redis.call('HSET', KEYS[1], 'over', ARGV[2])
 local time = redis.call('TIME')
 local due_ms = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[3])
 redis.call('DEL', KEYS[3])

@@ -1,0 +1,180 @@
+"""Leases of running jobs: renewed by their holder, taken away from a holder that is gone, and the job put back.
+
+A lease is the lock `<prefix>:<queue>:<n>:lock`, `<attempt>:<holder>`, that runs out in Redis' own time. Only the newest
+attempt may write, and none whose lease was taken away; the job's index tells both, in the same script that writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Literal, cast
+
+from geniequeue.jobs import broker, keys
+from geniequeue.jobs.job import Run, Spec
+from geniequeue.jobs.keys import QueueKeys
+from geniequeue.jobs.ledger import Ledger, reachable
+from geniequeue.jobs.stored import object_of
+
+LEASE_S = 8.0
+RENEW_S = 2.0
+
+PutBack = Literal["back", "leased", "elsewhere", "not leader"]
+Resent = Literal["sent", "leased", "not due", "elsewhere", "not leader"]
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A job as its ledger entry tells it: enough to lease it, to send its message, and to find its records.
+
+    Attributes:
+        index: key of its index.
+        run: without params and owner, which are in the records alone.
+    """
+
+    index: str
+    run: Run
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """What became of a lease that was to be renewed.
+
+    Attributes:
+        answer: `none` while its holder has none yet, `lost` when the attempt may not write any more.
+        attempt: its number, '' without one.
+    """
+
+    answer: Literal["ok", "cancel", "none", "lost"]
+    attempt: str = ""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """How an attempt ended that could not tell it itself.
+
+    Attributes:
+        counted: True when its worker was lost with it, False when it is as if it had not begun, None otherwise.
+        evidence: for people, about the end.
+        killed_for: `timeout` when the time limit struck; the next attempt ends the job for that.
+    """
+
+    counted: bool | None
+    evidence: str = ""
+    killed_for: Literal["", "timeout"] = ""
+
+
+class Leases:
+    """Leases in one Redis; every method raises `LedgerUnavailable` when Redis cannot be reached or refuses to write.
+
+    Args:
+        ledger: of the queues.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._redis = ledger.client
+        self._scripts = {name: self._redis.register_script(_source(name)) for name in ("renew", "putback", "resend")}
+        self._envelopes = broker.Envelopes()
+
+    def find(self, bull: str) -> Queued | None:
+        """Return a job by its `bullJobId`, None for one that the ledger does not know, or that is not ours."""
+        queue, number = bull.split(":")[-2:]
+        with reachable():
+            stored = self._redis.hmget(self._keys(queue).job(number), ["index", "data", "priority", "name"])
+        return _queued(queue, bull, cast("list[str | None]", stored))
+
+    def active(self, queue: str) -> list[tuple[Queued, str | None]]:
+        """Return the jobs of a queue that are active, each with its lock."""
+        k = self._keys(queue)
+        with reachable():
+            numbers = cast("list[str]", self._redis.lrange(k.active(), 0, -1))
+            pipeline = self._redis.pipeline(transaction=False)
+            for number in numbers:
+                pipeline.hmget(k.job(number), ["index", "data", "priority", "name"])
+                pipeline.get(k.lock(number))
+            answers = pipeline.execute()
+        jobs = (
+            (_queued(queue, k.job(number), stored), lock)
+            for number, stored, lock in zip(numbers, answers[::2], answers[1::2], strict=True)
+        )
+        return [(job, lock) for job, lock in jobs if job is not None]
+
+    def renew(self, job: Queued, attempt: str, holder: str) -> Renewal:
+        """Renew a lease, or take it again where Redis lost it.
+
+        Args:
+            attempt: as the last renewal told it; '' for whatever the lock says.
+        """
+        k, number = self._keys(job.run.queue), job.run.number
+        names = [
+            *(job.index, k.job(number), k.lock(number), k.prioritized(), k.wait(), k.delayed(), k.active()),
+            *(k.completed(), k.failed(), k.cancel(number)),
+        ]
+        answer = self._call("renew", names, [number, attempt, holder, int(LEASE_S * 1000)])
+        return Renewal(*answer)
+
+    def lock(self, job: Queued) -> str | None:
+        """Return the lock of a job, None without one."""
+        with reachable():
+            return cast("str | None", self._redis.get(self._keys(job.run.queue).lock(job.run.number)))
+
+    def put_back(self, job: Queued, lock: str | None, loss: Loss, *, token: str = "") -> PutBack:
+        """Put an active job whose attempt is over back to the front of its queue.
+
+        Args:
+            lock: as it was seen; another one means that somebody else holds the job by now.
+            token: of the sweeper, where it is the one that asks.
+        """
+        k, number = self._keys(job.run.queue), job.run.number
+        names = [
+            *(job.index, k.job(number), k.lock(number), k.prioritized(), k.wait(), k.active(), k.events()),
+            *(broker.broker_list(job.run), keys.sweeper()),
+        ]
+        counted = "" if loss.counted is None else str(int(loss.counted))
+        message = self._envelopes.message(job.run)
+        args = [number, lock or "", message, counted, loss.evidence, loss.killed_for, token]
+        return cast("PutBack", self._call("putback", names, args))
+
+    def resend(self, job: Queued, *, token: str = "") -> Resent:
+        """Send the message of a job again that waits, or whose delay is over."""
+        k, number = self._keys(job.run.queue), job.run.number
+        names = [
+            *(job.index, k.job(number), k.lock(number), k.prioritized(), k.wait(), k.delayed(), k.events()),
+            *(broker.broker_list(job.run), keys.sweeper()),
+        ]
+        return cast("Resent", self._call("resend", names, [number, self._envelopes.message(job.run), token]))
+
+    def overdue(self, queue: str, late_s: float, limit: int) -> Iterator[Queued]:
+        """Yield delayed jobs that were due `late_s` ago, the earliest first."""
+        k = self._keys(queue)
+        with reachable():
+            seconds, microseconds = self._redis.time()
+            latest = (seconds - late_s) * 1000 + microseconds // 1000
+            numbers = self._redis.zrangebyscore(k.delayed(), 0, int(latest * 4096), start=0, num=limit)
+        for number in cast("list[str]", numbers):
+            job = self.find(k.job(number))
+            if job is not None:
+                yield job
+
+    def _keys(self, queue: str) -> QueueKeys:
+        return self._ledger.queue_keys(queue)
+
+    def _call(self, name: str, script_keys: Sequence[str], args: Sequence[Any]) -> Any:
+        with reachable():
+            return self._scripts[name](keys=list(script_keys), args=list(args))
+
+
+def _source(name: str) -> str:
+    return resources.files("geniequeue.jobs").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+def _queued(queue: str, bull: str, stored: Sequence[str | None]) -> Queued | None:
+    """Read `index`, `data`, `priority`, `name` of a job's hash; None for an entry that another program made."""
+    index, data, priority, name = stored
+    about = object_of(data)
+    if not index or not {"runId", "jobId", "requestId"} <= set(about):
+        return None
+    spec = Spec(name or "", about["jobId"], "", {}, priority=int(priority or 0), request_id=about["requestId"])
+    return Queued(index, Run(about["runId"], 0, queue, bull, spec, accepted_at=""))

@@ -1,0 +1,96 @@
+"""The sweeper: puts back what a dead worker held, and sends what is due.
+
+Every worker's main process has one, and one of them leads. Each move is one script that looks again, and refuses one
+whose lead is over; so a sweeper that slept harms nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib import resources
+from typing import Any, cast
+
+from geniequeue.jobs import keys
+from geniequeue.jobs.holder import Holder, holder_in_lock
+from geniequeue.jobs.leases import LEASE_S, Leases, Loss, Queued
+from geniequeue.jobs.ledger import Ledger, reachable
+from geniequeue.log import get_logger
+from geniequeue.operations import QUEUES
+
+LEAD_S = 3.0
+DUE_AT_ONCE = 100
+
+log = get_logger(__name__)
+
+
+class Sweeper:
+    """Sweeps all queues; every method raises `LedgerUnavailable` when Redis cannot be reached or refuses to write.
+
+    Args:
+        holder: this worker's main process.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, ledger: Ledger, leases: Leases, holder: Holder, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._redis = ledger.client
+        self._leases = leases
+        self._holder = holder
+        self._clock = clock
+        source = resources.files("geniequeue.jobs").joinpath("lua", "lead.lua").read_text(encoding="utf-8")
+        self._lead_script: Any = self._redis.register_script(source)
+        self._steady_since: float | None = None
+
+    def sweep(self) -> int:
+        """Sweep once where this sweeper leads; return how many jobs were moved."""
+        try:
+            token = self._lead()
+            if self._steady_since is None:
+                self._steady_since = self._clock()
+            return sum(self._sweep_queue(queue, token) for queue in QUEUES) if token else 0
+        except BaseException:
+            # holders get one lease time to take theirs again before anyone judges
+            self._steady_since = None
+            raise
+
+    def _sweep_queue(self, queue: str, token: str) -> int:
+        moved = 0
+        for job, lock in self._leases.active(queue):
+            moved += self._put_back_if_ended(job, lock, token)
+        for job in self._leases.overdue(queue, 0, DUE_AT_ONCE):
+            moved += self._leases.resend(job, token=token) == "sent"
+        return moved
+
+    def _put_back_if_ended(self, job: Queued, lock: str | None, token: str) -> bool:
+        """Put a job back whose holder is gone, or whose lease has run out while everybody could have renewed it."""
+        holder = holder_in_lock(lock)
+        if lock is None:
+            if not self._may_judge():
+                return False
+            evidence = "The lease ran out: its worker, or the host of it, is gone."
+        elif holder is not None and holder.is_gone():
+            evidence = f"The worker {holder.worker} is gone, pid {holder.pid}."
+        else:
+            return False
+        answer = self._leases.put_back(job, lock, Loss(True, evidence), token=token)
+        log.error("a worker was lost with its job", bull_job_id=job.run.bull_job_id, job=answer, why=evidence)
+        return answer == "back"
+
+    def _may_judge(self) -> bool:
+        """Tell whether Redis has served for a lease time, as far as this process and Redis itself know."""
+        if self._steady_since is None or self._clock() - self._steady_since < LEASE_S:
+            return False
+        with reachable():
+            uptime_s = cast("dict[str, int]", self._redis.info("server"))["uptime_in_seconds"]
+        return uptime_s > LEASE_S
+
+    def _lead(self) -> str:
+        """Return the token of the lead, '' while another one has it."""
+        with reachable():
+            standing = cast("str | None", self._redis.get(keys.sweeper()))
+            leader = holder_in_lock(standing)
+            replaceable = standing if leader is not None and leader.is_gone() else ""
+            names = [keys.sweeper(), keys.sweeper_leads()]
+            return str(self._lead_script(keys=names, args=[replaceable, str(self._holder), int(LEAD_S * 1000)]))
