@@ -22,6 +22,7 @@ from tasks.keeper import running_requests
 from tasks.services import Services, services_for
 
 LOOK_EVERY_S = 1.0
+RESTORE_EVERY_S = 10.0
 
 log = get_logger(__name__)
 
@@ -31,6 +32,7 @@ def chores_of(services: Services) -> tuple[Chore, ...]:
     return (
         Chore("close-ended", 5.0, lambda: close_ended(services.records, services.ledger)),
         Chore("settle-quota", 2.0, services.quota.settle),
+        Chore("restore", RESTORE_EVERY_S, services.restoring.restore),
     )
 
 

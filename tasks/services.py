@@ -9,6 +9,8 @@ from geniequeue.accounts import Accounts
 from geniequeue.config import Settings
 from geniequeue.jobs.leases import Leases
 from geniequeue.jobs.ledger import Ledger, connect
+from geniequeue.jobs.restoring import Restoring
+from geniequeue.jobs.runs import Runs
 from geniequeue.quota import Quota
 from geniequeue.records import open_store
 from geniequeue.records.protocol import Records
@@ -16,13 +18,14 @@ from geniequeue.records.protocol import Records
 
 @dataclass(frozen=True)
 class Services:
-    """Settings, records with the service's rights, ledger, leases, quota."""
+    """Settings, records with the service's rights, ledger, leases, quota, what restores a ledger."""
 
     settings: Settings
     records: Records
     ledger: Ledger
     leases: Leases
     quota: Quota
+    restoring: Restoring
 
 
 @cache
@@ -37,4 +40,5 @@ def services_for(settings: Settings, pid: int) -> Services:
         ledger=ledger,
         leases=Leases(ledger),
         quota=Quota(client, records, Accounts(records)),
+        restoring=Restoring(records, ledger, Runs(records, ledger, settings.ledger_prefix)),
     )

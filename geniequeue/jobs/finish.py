@@ -47,7 +47,12 @@ class Ended:
 
 def now_iso() -> str:
     """Return the time as the records keep it: UTC, milliseconds, Z."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso(datetime.now(UTC))
+
+
+def iso(when: datetime) -> str:
+    """Return a time in UTC as the records keep it."""
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def finish(

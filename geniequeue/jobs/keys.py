@@ -113,6 +113,16 @@ def turn(chore: str) -> str:
     return f"gq:turn:{chore}"
 
 
+def epoch() -> str:
+    """When this Redis was first seen, in s of its own time; gone when it was emptied."""
+    return "gq:epoch"
+
+
+def restored() -> str:
+    """Hash `all`: the records' open runs were all compared once in this epoch; `offset`: where to look on."""
+    return "gq:restored"
+
+
 def sweeper() -> str:
     """Names the one worker that sweeps, with a token of its own for each time that the lead is taken."""
     return "gq:sweeper"

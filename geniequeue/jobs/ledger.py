@@ -151,6 +151,17 @@ class Ledger:
             return Lease(attempt, tries, losses, killed_for)
         return cast("Refusal", answer[0])
 
+    def is_leased(self, run: Run) -> bool:
+        """Tell whether somebody holds a job."""
+        with reachable():
+            return bool(self._redis.exists(self.queue_keys(run.queue).lock(run.number)))
+
+    def has_other(self, run: Run) -> bool:
+        """Tell whether the run's number is another job's by now."""
+        with reachable():
+            index = self._redis.hget(self.queue_keys(run.queue).job(run.number), "index")
+        return index is not None and index != keys.job_index(run.key)
+
     def progress(self, run: Run, attempt: int, percent: float | None) -> Literal["ok", "cancel", "stale"]:
         """Write progress, 0 to 100, or nothing, and learn whether to go on."""
         k = self.queue_keys(run.queue)

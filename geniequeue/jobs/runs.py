@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -175,6 +175,20 @@ class Runs:
         except RecordsUnavailable:
             self._notes.give_up(run)
             raise
+
+    def restore(self, run: Run) -> None:
+        """Write a run into a ledger that has forgotten it; what runs at this moment stays as it is."""
+        if self._ledger.has_other(run):
+            # the number was given anew before the counter went on
+            bull = bull_job_id(self._prefix, run.queue, self._ledger.next_number(run.queue))
+            self._service.update_item("media_job_runs", run.id, {"bull_job_id": bull})
+            run = replace(run, bull_job_id=bull)
+        if not self._ledger.is_leased(run):
+            self._say_queued(run)
+        log.warning("run restored", job_id=run.spec.job_id, round=run.round)
+        written, _ = self.push(run, least_attempt=self._attempts_on_record(run))
+        if not written:
+            self._undo_late_queued(run)
 
     def _take_over(self, run: Run) -> Accepted:
         log.warning("acceptance taken over", job_id=run.spec.job_id, round=run.round)

@@ -1,0 +1,29 @@
+"""Redis is emptied and restarted under the workers; each test is named after its row of the fault table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.chaos.test_workers import attempts_of, one_output, redis_of, start_slow_job
+from tests.service import Service
+
+
+def test_f16_after_flushall_every_job_runs_once_within_a_minute(service: Service, token: str, photo: Path) -> None:
+    running = start_slow_job(service, token, photo)
+    waiting = [service.create(token, "resize_image", photo, {"width": 40}) for _ in range(20)]
+    for job_id in waiting:
+        service.enqueue(token, job_id, "resize_image")
+    redis_of(service).flushall()
+    for job_id in (running, *waiting):
+        job = service.await_final(token, job_id, within_s=60)
+        assert job["state"] == "completed"
+        assert one_output(service, job)
+        assert attempts_of(service, job_id) <= 2
+
+
+def test_f15_cut_connections_cost_a_running_job_nothing(service: Service, token: str, photo: Path) -> None:
+    job_id = start_slow_job(service, token, photo)
+    redis_of(service).client_kill_filter(_type="normal", skipme=True)
+    job = service.await_final(token, job_id)
+    assert (job["state"], job["attempts"], attempts_of(service, job_id)) == ("completed", 1, 1)
+    assert service.run(token, "resize_image", photo, {"width": 30}, within_s=30)["state"] == "completed"
