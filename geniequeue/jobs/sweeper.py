@@ -15,11 +15,13 @@ from geniequeue.jobs import keys
 from geniequeue.jobs.holder import Holder, holder_in_lock
 from geniequeue.jobs.leases import LEASE_S, Leases, Loss, Queued
 from geniequeue.jobs.ledger import Ledger, reachable
+from geniequeue.jobs.messages import Messages
 from geniequeue.log import get_logger
 from geniequeue.operations import QUEUES
 
 LEAD_S = 3.0
 DUE_AT_ONCE = 100
+COMPARE_EVERY_S = 15.0
 
 log = get_logger(__name__)
 
@@ -37,6 +39,8 @@ class Sweeper:
     ) -> None:
         self._redis = ledger.client
         self._leases = leases
+        self._messages = Messages(ledger, leases)
+        self._compared = float("-inf")
         self._holder = holder
         self._clock = clock
         source = resources.files("geniequeue.jobs").joinpath("lua", "lead.lua").read_text(encoding="utf-8")
@@ -49,7 +53,9 @@ class Sweeper:
             token = self._lead()
             if self._steady_since is None:
                 self._steady_since = self._clock()
-            return sum(self._sweep_queue(queue, token) for queue in QUEUES) if token else 0
+            if not token:
+                return 0
+            return sum(self._sweep_queue(queue, token) for queue in QUEUES) + self._compare_messages(token)
         except BaseException:
             # holders get one lease time to take theirs again before anyone judges
             self._steady_since = None
@@ -62,6 +68,21 @@ class Sweeper:
         for job in self._leases.overdue(queue, 0, DUE_AT_ONCE):
             moved += self._leases.resend(job, token=token) == "sent"
         return moved
+
+    def _compare_messages(self, token: str) -> int:
+        """Send what waits without a message, once in a while; return how many jobs that were."""
+        if self._clock() - self._compared < COMPARE_EVERY_S:
+            return 0
+        self._compared = self._clock()
+        sent = 0
+        for queue in QUEUES:
+            for job in self._messages.lost(queue):
+                log.warning("a message was lost, it is sent again", bull_job_id=job.run.bull_job_id)
+                sent += self._leases.resend(job, token=token) == "sent"
+        forgotten = self._messages.forget_dead()
+        if forgotten:
+            log.info("messages of dead workers forgotten", messages=forgotten)
+        return sent
 
     def _put_back_if_ended(self, job: Queued, lock: str | None, token: str) -> bool:
         """Put a job back whose holder is gone, or whose lease has run out while everybody could have renewed it."""

@@ -1,0 +1,97 @@
+"""Waiting jobs whose message is lost, and messages that dead workers left behind.
+
+kombu pops a message and notes it in `unacked` in two steps; what is killed in between loses it. Messages of one list are
+popped in the order of the ledger, so a job at the front of the ledger whose message is not at the front of its list, and
+that no worker has taken, has none.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any, cast
+
+from geniequeue.jobs import broker
+from geniequeue.jobs.leases import Leases, Queued
+from geniequeue.jobs.ledger import Ledger, reachable
+from geniequeue.jobs.priorities import STEPS
+
+UNACKED, UNACKED_INDEX = "unacked", "unacked_index"
+WAITING_AT_ONCE = 100
+LIST_FRONT = 1000
+YOUNG_S = 10.0
+TAKEN_FOR_S = 60.0
+"""How long a worker may keep a message that it does not work on: longer than any message is put back for."""
+
+
+class Messages:
+    """Compares waiting jobs with messages; every method raises `LedgerUnavailable` when Redis cannot be reached."""
+
+    def __init__(self, ledger: Ledger, leases: Leases) -> None:
+        self._ledger = ledger
+        self._leases = leases
+        self._redis: Any = ledger.client
+
+    def lost(self, queue: str) -> Iterator[Queued]:
+        """Yield jobs at the front of a queue that wait without a message."""
+        k = self._ledger.queue_keys(queue)
+        with reachable():
+            taken = self._taken()
+            numbers = self._redis.lrange(k.wait(), -WAITING_AT_ONCE, -1)
+            numbers += self._redis.zrange(k.prioritized(), 0, WAITING_AT_ONCE - 1)
+            now_s = self._redis.time()[0]
+        fronts: dict[str, tuple[set[str], bool]] = {}
+        for number in numbers:
+            job = self._leases.find(k.job(number))
+            if job is None or job.run.bull_job_id in taken or self._age_s(job, now_s) < YOUNG_S:
+                continue
+            name = broker.broker_list(job.run)
+            front, whole = fronts.get(name) or fronts.setdefault(name, self._front(name))
+            exact = job.run.spec.priority < STEPS // 2
+            if (whole or exact) and job.run.bull_job_id not in front:
+                yield job
+
+    def forget_dead(self) -> int:
+        """Delete what workers took long ago and do not work on; return how many messages that were."""
+        with reachable():
+            now_s = self._redis.time()[0]
+            old = self._redis.zrangebyscore(UNACKED_INDEX, 0, now_s - TAKEN_FOR_S, start=0, num=WAITING_AT_ONCE)
+            stored = self._redis.hmget(UNACKED, old) if old else []
+        dead = [tag for tag, message in zip(old, stored, strict=True) if not self._is_worked_on(message)]
+        if dead:
+            with reachable():
+                self._redis.zrem(UNACKED_INDEX, *dead)
+                self._redis.hdel(UNACKED, *dead)
+        return len(dead)
+
+    def _is_worked_on(self, stored: str | None) -> bool:
+        bull = _bull_of(json.loads(stored)[0]) if stored else None
+        job = self._leases.find(bull) if bull else None
+        return job is not None and self._leases.lock(job) is not None
+
+    def _taken(self) -> set[str]:
+        """Return the jobs whose messages workers have taken lately."""
+        since = self._redis.time()[0] - TAKEN_FOR_S
+        tags = self._redis.zrangebyscore(UNACKED_INDEX, since, "+inf")
+        stored = self._redis.hmget(UNACKED, tags) if tags else []
+        return {bull for message in stored if message and (bull := _bull_of(json.loads(message)[0]))}
+
+    def _front(self, name: str) -> tuple[set[str], bool]:
+        """Return the jobs at the front of a broker list, and whether that is all of it."""
+        with reachable():
+            messages = cast("list[str]", self._redis.lrange(name, -LIST_FRONT, -1))
+        return {bull for message in messages if (bull := _bull_of(json.loads(message)))}, len(messages) < LIST_FRONT
+
+    def _age_s(self, job: Queued, now_s: int) -> float:
+        k = self._ledger.queue_keys(job.run.queue)
+        with reachable():
+            accepted_ms = self._redis.hget(k.job(job.run.number), "timestamp")
+        return now_s - int(accepted_ms or 0) / 1000
+
+
+def _bull_of(message: dict[str, Any]) -> str | None:
+    """Return the job that a message is for, None for a message of another task."""
+    _, kwargs, _ = json.loads(base64.b64decode(message["body"]))
+    bull = kwargs.get("bull_job_id")
+    return str(bull) if bull else None

@@ -1,0 +1,56 @@
+"""A waiting job whose message was lost is found, and only that one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from geniequeue.jobs.broker import make_app
+from geniequeue.jobs.leases import Leases
+from geniequeue.jobs.messages import Messages
+from geniequeue.operations import MEDIA_QUEUE
+from tests.core.test_producer import World
+
+
+@pytest.fixture
+def world(tmp_path: Path, redis_url: str) -> World:
+    return World(tmp_path, redis_url)
+
+
+def grow_old(world: World, *bulls: str) -> None:
+    for bull in bulls:
+        world.ledger.client.hset(bull, "timestamp", 0)
+
+
+def lost(world: World) -> list[str]:
+    return [job.run.bull_job_id for job in Messages(world.ledger, Leases(world.ledger)).lost(MEDIA_QUEUE)]
+
+
+def test_f3_a_message_lost_between_pop_and_note_is_missed(world: World) -> None:
+    bulls = [world.accept(world.item(), priority=priority) for priority in (10, 10, 0, 40)]
+    grow_old(world, *bulls)
+    assert lost(world) == []
+    for name in ("media-jobs:10", "media-jobs"):
+        world.ledger.client.rpop(name)
+    assert sorted(lost(world)) == sorted([bulls[0], bulls[2]])
+
+
+def test_a_message_that_a_worker_has_taken_is_not_missed_until_that_is_long_ago(world: World, redis_url: str) -> None:
+    bull = world.accept(world.item())
+    grow_old(world, bull)
+    channel = make_app(redis_url).connection_for_read().default_channel
+    channel.basic_consume(MEDIA_QUEUE, no_ack=False, callback=[].append, consumer_tag="1")
+    channel.connection.drain_events(channel.connection, timeout=5)
+    assert lost(world) == []
+    [tag] = world.ledger.client.hkeys("unacked")
+    world.ledger.client.zadd("unacked_index", {tag: 1})
+    assert lost(world) == [bull]
+    assert Messages(world.ledger, Leases(world.ledger)).forget_dead() == 1
+    assert world.ledger.client.hlen("unacked") == 0
+
+
+def test_a_young_job_is_not_missed(world: World) -> None:
+    world.accept(world.item())
+    world.ledger.client.rpop("media-jobs:10")
+    assert lost(world) == []
