@@ -1,8 +1,8 @@
 """Waiting jobs whose message is lost, and messages that dead workers left behind.
 
-kombu pops a message and notes it in `unacked` in two steps; what is killed in between loses it. Messages of one list are
-popped in the order of the ledger, so a job at the front of the ledger whose message is not at the front of its list, and
-that no worker has taken, has none.
+kombu pops a message and notes it in `unacked` in two steps; what is killed in between loses it. Messages of one list
+are popped in the order of the ledger. So a job at the front of the ledger has no message when none is at the front of
+its list and no worker has taken one.
 """
 
 from __future__ import annotations
