@@ -190,3 +190,7 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is un
         """Start keeping."""
         del parent
         threading.Thread(target=self._keeper.run, name="keeper", daemon=True).start()
+
+    def register_with_event_loop(self, parent: Any, hub: Any) -> None:
+        """Let the pool look for dead children more often than every 5 s, as it does by itself."""
+        hub.call_repeatedly(LOOK_EVERY_S, parent.pool.maintain_pool)
