@@ -24,7 +24,7 @@ class Blueprint(flask_smorest.Blueprint):
 
         def declare(view: Callable[..., Any]) -> Callable[..., Any]:
             for status in statuses:
-                view = self.alt_response(status, HTTPStatus(status).name)(view)
+                _document(view, self.alt_response(status, HTTPStatus(status).name))
             return view
 
         return declare
@@ -32,5 +32,10 @@ class Blueprint(flask_smorest.Blueprint):
     def refused_by_quota(self, view: Callable[..., Any]) -> Callable[..., Any]:
         """Document the 403 of a view that takes a unit of the caller's quota; its body is its own."""
         said = "The caller's plan does not allow the job; this body has exactly these members."
-        declared: Callable[..., Any] = self.alt_response(403, schema=QuotaRefusedSchema, description=said)(view)
-        return declared
+        _document(view, self.alt_response(403, schema=QuotaRefusedSchema, description=said))
+        return view
+
+
+def _document(view: Any, alternative: Callable[..., Any]) -> None:
+    """Keep what `alt_response` writes into the documents, without the layer that it lays around the view."""
+    view._apidoc = alternative(view)._apidoc

@@ -7,6 +7,7 @@ left out is what the peer leaves out too: the calls to a record store. Every job
 from __future__ import annotations
 
 import atexit
+import gc
 from dataclasses import replace
 from typing import cast
 
@@ -46,7 +47,10 @@ def build() -> Flask:
     services = services_without_store()
     services.start()
     atexit.register(services.stop)
-    return create_app(services)
+    app = create_app(services)
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 app = build()

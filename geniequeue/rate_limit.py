@@ -14,7 +14,6 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from importlib import resources
 from typing import Literal
 
 import redis
@@ -23,6 +22,7 @@ from geniequeue.errors import RequestRefused
 from geniequeue.jobs import keys
 from geniequeue.jobs.ledger import reachable
 from geniequeue.log import get_logger
+from geniequeue.scripts import Scripts
 
 WINDOW_S = 60
 AHEAD = 0.01
@@ -44,9 +44,7 @@ class RateLimiter:
 
     def __init__(self, client: redis.Redis, limits: Mapping[Kind, int]) -> None:
         self._limits = limits
-        self._count = client.register_script(
-            resources.files("geniequeue").joinpath("lua", "rate.lua").read_text(encoding="utf-8")
-        )
+        self._scripts = Scripts(client, "geniequeue", ("rate",))
         self._paid = _Paid()
 
     def check(self, user_id: str, kind: Kind) -> None:
@@ -70,7 +68,7 @@ class RateLimiter:
         wanted = max(1, int(limit * AHEAD))
         with reachable():
             try:
-                return int(self._count(keys=[key], args=[window_us / limit, window_us, wanted]))
+                return int(self._scripts.call("rate", [key], [window_us / limit, window_us, wanted]))
             except redis.ResponseError as error:
                 # Redis answers but takes no writes: who only reads shall still read, who writes meets that himself.
                 log.warning("request not counted", error=str(error))

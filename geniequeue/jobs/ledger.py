@@ -9,7 +9,6 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import resources
 from typing import Any, Literal, cast
 
 import redis
@@ -22,6 +21,8 @@ from geniequeue.jobs.outcome import Cancelled, Completed, Failed, Final
 from geniequeue.jobs.stats import Overview, QueueCounts, TaxonomyFigures
 from geniequeue.jobs.stored import CANCELLED_REASON, entry_of, object_of
 from geniequeue.operations import OPERATIONS, QUEUES
+from geniequeue.scripts import Scripts
+from geniequeue.shared_read import SharedRead
 
 CANCEL_FLAG_S = 86_400
 TRIM_BATCH = 200
@@ -69,7 +70,8 @@ class Ledger:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._redis = client
         self._prefix = prefix
-        self._scripts = {name: client.register_script(_source(name)) for name in _SCRIPTS}
+        self._scripts = Scripts(client, "geniequeue.jobs", _SCRIPTS)
+        self._overviews = SharedRead(self._read_overview)
 
     @property
     def client(self) -> redis.Redis:
@@ -237,7 +239,10 @@ class Ledger:
         return entry_of(state, dict(zip(pairs[::2], pairs[1::2], strict=True))) if state else None
 
     def overview(self) -> Overview:
-        """Return the numbers of all queues and what is told beside them, at one instant."""
+        """Return the numbers of all queues and what is told beside them, at one instant since this was called."""
+        return self._overviews.get()
+
+    def _read_overview(self) -> Overview:
         names = [keys.snapshot(), keys.taxonomy()]
         for queue in QUEUES:
             k = self.queue_keys(queue)
@@ -266,14 +271,10 @@ class Ledger:
 
     def _call(self, name: str, script_keys: Sequence[str], args: Sequence[Any]) -> Any:
         with reachable():
-            return self._scripts[name](keys=list(script_keys), args=list(args))
+            return self._scripts.call(name, script_keys, args)
 
 
 _SCRIPTS = ("number", "accept", "lease", "progress", "delay", "finish", "entry", "stats", "trim")
-
-
-def _source(name: str) -> str:
-    return resources.files("geniequeue.jobs").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
 def _final_fields(outcome: Final) -> tuple[str, Mapping[str, Any], str]:

@@ -14,8 +14,6 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import resources
 from typing import Any, Literal, cast
 
 import redis
@@ -24,6 +22,7 @@ from geniequeue.errors import LedgerUnavailable
 from geniequeue.quota.billing import Cycle
 from geniequeue.quota.verdict import Unit
 from geniequeue.records.values import normal_timestamp
+from geniequeue.scripts import Scripts
 
 KEEP_S = 7 * 86_400
 """How much longer than its cycle a set stands, for units that are settled or given back late."""
@@ -84,7 +83,7 @@ class Units:
     def __init__(self, client: redis.Redis, clock: Callable[[], float] = time.time) -> None:
         self._redis = client
         self._clock = clock
-        self._scripts = {name: client.register_script(_source(name)) for name in ("take", "end", "settled")}
+        self._scripts = Scripts(client, "geniequeue.quota", ("take", "end", "settled"))
 
     def take(
         self, unit: Unit, cycle: Cycle, limit: int, *, look: bool, known: Sequence[str] | None = None
@@ -176,7 +175,7 @@ class Units:
 
     def _call(self, name: str, keys: Sequence[str], given: Sequence[Any]) -> Any:
         with _reachable():
-            return self._scripts[name](keys=keys, args=given)
+            return self._scripts.call(name, keys, given)
 
 
 @contextmanager
@@ -191,8 +190,3 @@ def _reachable() -> Iterator[None]:
 def _written(unit: Unit) -> str:
     """Return a unit as Redis notes it: never the same twice, so that whoever settles it sees that it was noted anew."""
     return json.dumps({**unit.as_json(), "noted": uuid.uuid4().hex})
-
-
-@cache
-def _source(name: str) -> str:
-    return resources.files("geniequeue.quota").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")

@@ -1,0 +1,89 @@
+"""Calling scripts on a real Redis, also one that was just lost."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import redis
+
+from geniequeue.scripts import Scripts
+
+
+@pytest.fixture
+def scripts(redis_client: redis.Redis) -> Scripts:
+    """The ledger's script that gives numbers."""
+    return Scripts(redis_client, "geniequeue.jobs", ("number",))
+
+
+def next_number(scripts: Scripts) -> int:
+    return int(scripts.call("number", ["bull:media-jobs:id"], ["bull:media-jobs:"])[0])
+
+
+def connected(client: redis.Redis) -> set[str]:
+    """Return the ids of all other connections."""
+    return {entry["id"] for entry in client.client_list()} - {str(client.client_id())}
+
+
+def test_calls_one_after_another_use_one_connection(redis_client: redis.Redis, scripts: Scripts) -> None:
+    next_number(scripts)
+    before = connected(redis_client)
+    assert [next_number(scripts) for _ in range(5)] == [2, 3, 4, 5, 6]
+    assert connected(redis_client) == before
+
+
+def test_a_connection_that_was_lost_meanwhile_is_made_again(redis_client: redis.Redis, scripts: Scripts) -> None:
+    next_number(scripts)
+    redis_client.client_kill_filter(_type="normal", skipme=True)
+    assert next_number(scripts) == 2
+    assert next_number(scripts) == 3
+
+
+def test_a_server_that_forgot_the_script_is_taught_it(redis_client: redis.Redis, scripts: Scripts) -> None:
+    next_number(scripts)
+    redis_client.script_flush()
+    assert next_number(scripts) == 2
+
+
+def test_threads_that_call_at_once_get_their_own_answers(scripts: Scripts) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        numbers = list(pool.map(lambda _: next_number(scripts), range(200)))
+    assert sorted(numbers) == list(range(1, 201))
+
+
+def test_what_redis_refuses_is_raised_and_the_next_call_works(redis_client: redis.Redis, scripts: Scripts) -> None:
+    redis_client.lpush("bull:media-jobs:id", "no number")
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        next_number(scripts)
+    redis_client.delete("bull:media-jobs:id")
+    assert next_number(scripts) == 1
+
+
+def test_no_answer_in_time_is_told_at_once_and_its_answer_reaches_nobody_else(
+    redis_client: redis.Redis, redis_url: str
+) -> None:
+    impatient = redis.Redis.from_url(redis_url, decode_responses=True, socket_timeout=0.2)
+    scripts = Scripts(impatient, "geniequeue.jobs", ("number",))
+    next_number(scripts)
+    redis_client.client_pause(1000)
+    with pytest.raises(redis.TimeoutError):
+        next_number(scripts)
+    redis_client.client_unpause()
+    assert next_number(scripts) in (2, 3)
+
+
+def test_a_forked_process_uses_no_connection_of_its_parent(redis_client: redis.Redis, scripts: Scripts) -> None:
+    next_number(scripts)
+    child = os.fork()
+    if not child:
+        os._exit(0 if next_number(scripts) == 2 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert next_number(scripts) == 3
+
+
+def test_without_a_server_the_call_fails_as_a_lost_connection(tmp_path: Path) -> None:
+    nobody = redis.Redis(unix_socket_path=str(tmp_path / "nobody"), retry=None)
+    with pytest.raises(redis.ConnectionError):
+        next_number(Scripts(nobody, "geniequeue.jobs", ("number",)))
