@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import sys
 
 from flask import Flask
@@ -22,11 +21,7 @@ def build() -> Flask:
     services = build_services(settings)
     services.start()
     atexit.register(services.stop)
-    app = create_app(services)
-    # what was loaded stays: the garbage collector need not go through it again with every thousand requests
-    gc.collect()
-    gc.freeze()
-    return app
+    return create_app(services)
 
 
 def _settings() -> Settings:

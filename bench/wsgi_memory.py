@@ -7,7 +7,6 @@ left out is what the peer leaves out too: the calls to a record store. Every job
 from __future__ import annotations
 
 import atexit
-import gc
 from dataclasses import replace
 from typing import cast
 
@@ -47,10 +46,7 @@ def build() -> Flask:
     services = services_without_store()
     services.start()
     atexit.register(services.stop)
-    app = create_app(services)
-    gc.collect()
-    gc.freeze()
-    return app
+    return create_app(services)
 
 
 app = build()

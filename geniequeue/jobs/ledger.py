@@ -22,7 +22,6 @@ from geniequeue.jobs.stats import Overview, QueueCounts, TaxonomyFigures
 from geniequeue.jobs.stored import CANCELLED_REASON, entry_of, object_of
 from geniequeue.operations import OPERATIONS, QUEUES
 from geniequeue.scripts import Scripts
-from geniequeue.shared_read import SharedRead
 
 CANCEL_FLAG_S = 86_400
 TRIM_BATCH = 200
@@ -71,7 +70,6 @@ class Ledger:
         self._redis = client
         self._prefix = prefix
         self._scripts = Scripts(client, "geniequeue.jobs", _SCRIPTS)
-        self._overviews = SharedRead(self._read_overview)
 
     @property
     def client(self) -> redis.Redis:
@@ -239,10 +237,7 @@ class Ledger:
         return entry_of(state, dict(zip(pairs[::2], pairs[1::2], strict=True))) if state else None
 
     def overview(self) -> Overview:
-        """Return the numbers of all queues and what is told beside them, at one instant since this was called."""
-        return self._overviews.get()
-
-    def _read_overview(self) -> Overview:
+        """Return the numbers of all queues and what is told beside them, at one instant."""
         names = [keys.snapshot(), keys.taxonomy()]
         for queue in QUEUES:
             k = self.queue_keys(queue)

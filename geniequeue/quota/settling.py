@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from geniequeue.errors import (
     MalformedSource,
@@ -82,9 +83,10 @@ class Settler:
     def _settle(self, batch: Sequence[Noted]) -> int:
         accepted = self._source.accepted([each.unit.id for each in batch if each.unit.state == "reserved"])
         decided = list(self._decided(batch, accepted))
-        fitting = self._written([each for each in decided if each.unit.counts])
-        fitting += self._erased([each for each in decided if not each.unit.counts])
-        return sum(self._units.settled(each.noted, each.unit, each.cycle) for each in fitting)
+        written = self._written([each for each in decided if each.unit.counts])
+        erased = self._erased([each for each in decided if not each.unit.counts])
+        # each is told as soon as its row was touched, so that none is left untold where the next one fails
+        return sum(self._units.settled(each.noted, each.unit, each.cycle) for each in chain(written, erased))
 
     def _decided(self, batch: Sequence[Noted], accepted: Collection[str]) -> Iterator[Decided]:
         """Say what becomes of each unit, and in which cycle."""
@@ -99,17 +101,18 @@ class Settler:
             except MalformedSource as error:
                 self._put_off(unit, error)
 
-    def _written(self, used: Sequence[Decided]) -> list[Decided]:
+    def _written(self, used: Sequence[Decided]) -> Iterator[Decided]:
         """Write rows at once, or one by one where some are there already or cannot be."""
         if not used:
-            return []
+            return
         try:
             self._source.write([(each.unit, each.cycle) for each in used])
         except (RecordsUnavailable, RecordForbidden):
             raise
         except RecordsError:
-            return [each for each in used if self._is_written(each)]
-        return list(used)
+            yield from (each for each in used if self._is_written(each))
+        else:
+            yield from used
 
     def _is_written(self, used: Decided) -> bool:
         try:
@@ -123,10 +126,13 @@ class Settler:
             return False
         return True
 
-    def _erased(self, returned: list[Decided]) -> list[Decided]:
-        for unit_id in sorted(self._source.counted([each.unit.id for each in returned])):
-            self._source.erase(unit_id)
-        return returned
+    def _erased(self, returned: Sequence[Decided]) -> Iterator[Decided]:
+        """Delete the rows that are there."""
+        counted = self._source.counted([each.unit.id for each in returned])
+        for each in returned:
+            if each.unit.id in counted:
+                self._source.erase(each.unit.id)
+            yield each
 
     def _put_off(self, unit: Unit, error: RecordsError) -> None:
         log.warning("unit cannot be counted", unit_id=unit.id, user_id=unit.user_id, error=str(error))
