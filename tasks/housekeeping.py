@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from celery import bootsteps
@@ -37,7 +38,7 @@ def chores_of(services: Services) -> tuple[Chore, ...]:
 
 
 class Housekeeping(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is untyped
-    """The thread that does the chores.
+    """Two threads: one sweeps the queues, which needs Redis alone, one does the chores, which may wait for the records.
 
     It begins after the pool, and what it needs is made before: a pool child that is forked while a thread imports a
     module waits for that module for ever.
@@ -56,25 +57,28 @@ class Housekeeping(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is 
     def start(self, parent: Any) -> None:
         """Start looking for what is due."""
         del parent
-        threading.Thread(target=self._run, name="housekeeping", daemon=True).start()
+        for work in (self._sweep, self._do_chores):
+            threading.Thread(target=self._again_and_again, args=(work,), name="housekeeping", daemon=True).start()
 
     def stop(self, parent: Any) -> None:
         """Begin no chore any more; one that is in the middle ends with the process."""
         del parent
         self._stopped.set()
 
-    def _run(self) -> None:
+    def _again_and_again(self, work: Callable[[set[str]], None]) -> None:
         in_trouble = set[str]()
         while not self._stopped.wait(LOOK_EVERY_S):
-            self._sweep(in_trouble)
-            self._services = self._services or self._opened()
-            if self._services is None:
-                continue
-            for chore in chores_of(self._services):
-                do_if_due(self._services.ledger.client, chore, in_trouble)
+            work(in_trouble)
+
+    def _do_chores(self, in_trouble: set[str]) -> None:
+        self._services = self._services or self._opened()
+        if self._services is None:
+            return
+        for chore in chores_of(self._services):
+            do_if_due(self._services.ledger.client, chore, in_trouble)
 
     def _sweep(self, in_trouble: set[str]) -> None:
-        """Sweep the queues, which needs Redis alone; trouble is told once, until it is over."""
+        """Sweep the queues; trouble is told once, until it is over."""
         try:
             self._sweeper.sweep()
         except LedgerUnavailable as error:

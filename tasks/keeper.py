@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,8 +35,9 @@ HEED_WITHIN_S = 1.0
 """How long a pool child may take to see a cancel by itself; it looks twice a second unless it waits for something."""
 LOST_WITHIN_S = 10.0
 """How long a pool child may take to stop, and to clean up, when another attempt has its job."""
-MARGIN_S = 180.0
-"""Of an attempt's wall clock beyond the operation's own limit: downloads, uploads, waiting for a store."""
+MARGIN_S = 1320.0
+"""Of an attempt's wall clock beyond the operation's own limit: a download and an upload of 10 minutes each, and waiting
+for a store. The sandbox keeps the operation's own limit; this is for a pool child that hangs elsewhere."""
 
 log = get_logger(__name__)
 
@@ -155,7 +157,8 @@ class Keeper:
             return
         kept.killed_for = why
         log.warning("killing the pool child", why=why, run_id=kept.request.id, pid=kept.request.worker_pid)
-        os.kill(kept.request.worker_pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it is lost already, and `JobRequest` will hear of it
+            os.kill(kept.request.worker_pid, signal.SIGKILL)
 
 
 def limit_s(request: Any) -> float:

@@ -29,10 +29,14 @@ class JobRequest(Request):  # type: ignore[misc]  # celery is untyped
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """Put the job back when its pool child was lost; then let Celery do what it does about failed tasks."""
-        if _is_lost(exc_info.exception):
-            with bind(run_id=self.id, bull_job_id=self.kwargs["bull_job_id"]):
-                self._put_back(exc_info.exception)
-        super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+        try:
+            if _is_lost(exc_info.exception):
+                with bind(run_id=self.id, bull_job_id=self.kwargs["bull_job_id"]):
+                    self._put_back(exc_info.exception)
+        except Exception:  # Celery has to hear of the end in any case, or the worker waits for it for ever
+            log.exception("job of a lost pool child not put back")
+        finally:
+            super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
     def _put_back(self, error: BaseException) -> None:
         keeper: Keeper = self.app.conf.geniequeue_keeper

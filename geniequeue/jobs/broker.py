@@ -49,7 +49,7 @@ def celery_settings(redis_url: str) -> dict[str, Any]:
         "task_routes": {task: {"queue": queue} for queue, task in TASK_NAMES.items()},
         # a message is acknowledged when its job has reached a state, not when it is fetched
         "task_acks_late": True,
-        "task_reject_on_worker_lost": True,
+        "task_reject_on_worker_lost": False,
         "worker_prefetch_multiplier": 1,
         # the records hold the results; a result backend would hold them a second time
         "task_ignore_result": True,

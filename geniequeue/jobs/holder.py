@@ -57,7 +57,7 @@ class Holder:
             return False
         try:
             state, started = _state_and_start(self.pid)
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return True
         return state in _DEAD or started != self.started
 

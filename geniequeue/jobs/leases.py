@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import resources
+from itertools import islice
 from typing import Any, Literal, cast
 
 from geniequeue.jobs import broker, keys
@@ -16,6 +16,7 @@ from geniequeue.jobs.job import Run, Spec
 from geniequeue.jobs.keys import QueueKeys
 from geniequeue.jobs.ledger import Ledger, reachable
 from geniequeue.jobs.stored import object_of
+from geniequeue.scripts import Scripts
 
 LEASE_S = 8.0
 RENEW_S = 2.0
@@ -75,7 +76,7 @@ class Leases:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._redis = ledger.client
-        self._scripts = {name: self._redis.register_script(_source(name)) for name in ("renew", "putback", "resend")}
+        self._scripts = Scripts(self._redis, "geniequeue.jobs", ("renew", "putback", "resend"))
         self._envelopes = broker.Envelopes()
 
     def find(self, bull: str) -> Queued | None:
@@ -146,28 +147,22 @@ class Leases:
         ]
         return cast("Resent", self._call("resend", names, [number, self._envelopes.message(job.run), token]))
 
-    def overdue(self, queue: str, late_s: float, limit: int) -> Iterator[Queued]:
-        """Yield delayed jobs that were due `late_s` ago, the earliest first."""
+    def due(self, queue: str, limit: int) -> Iterator[Queued]:
+        """Yield at most so many delayed jobs that are due, the earliest first; entries of other programs are left."""
         k = self._keys(queue)
         with reachable():
             seconds, microseconds = self._redis.time()
-            latest = (seconds - late_s) * 1000 + microseconds // 1000
-            numbers = self._redis.zrangebyscore(k.delayed(), 0, int(latest * 4096), start=0, num=limit)
-        for number in cast("list[str]", numbers):
-            job = self.find(k.job(number))
-            if job is not None:
-                yield job
+            latest = (seconds * 1000 + microseconds // 1000) * 4096
+            numbers = cast("list[str]", self._redis.zrangebyscore(k.delayed(), 0, latest, start=0, num=10 * limit))
+        found = (self.find(k.job(number)) for number in numbers)
+        yield from islice((job for job in found if job is not None), limit)
 
     def _keys(self, queue: str) -> QueueKeys:
         return self._ledger.queue_keys(queue)
 
     def _call(self, name: str, script_keys: Sequence[str], args: Sequence[Any]) -> Any:
         with reachable():
-            return self._scripts[name](keys=list(script_keys), args=list(args))
-
-
-def _source(name: str) -> str:
-    return resources.files("geniequeue.jobs").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+            return self._scripts.call(name, script_keys, args)
 
 
 def _queued(queue: str, bull: str, stored: Sequence[str | None]) -> Queued | None:

@@ -27,7 +27,7 @@ CANCEL_FLAG_S = 86_400
 TRIM_BATCH = 200
 REDIS_TIMEOUT_S = 2.5
 
-Refusal = Literal["unknown", "final", "stale", "paused", "leased"]
+Refusal = Literal["unknown", "final", "stale", "paused", "leased", "delayed"]
 Finish = Literal["ok", "unknown", "final", "stale", "active"]
 
 
@@ -109,7 +109,7 @@ class Ledger:
             least_attempt: largest attempt number in the records, so that numbers grow also when Redis was emptied.
 
         Returns:
-            whether it was not there yet, and the `bullJobId` that stands there.
+            whether it was not there yet, and the `bullJobId` that stands there, '' where another job has its number.
         """
         k, spec = self.queue_keys(run.queue), run.spec
         data = {"jobId": spec.job_id, "operation": spec.operation, "runId": run.id, "requestId": spec.request_id}
@@ -125,7 +125,7 @@ class Ledger:
                 *(json.dumps(data), json.dumps(opts), message, run.bull_job_id, least_attempt),
             ],
         )
-        return bool(written), str(bull)
+        return written == 1, str(bull)
 
     def lease(self, run: Run, *, worker: str, lease_s: float, holder: str = "") -> Lease | Refusal:
         """Ask for the right to run a job.
@@ -155,12 +155,6 @@ class Ledger:
         """Tell whether somebody holds a job."""
         with reachable():
             return bool(self._redis.exists(self.queue_keys(run.queue).lock(run.number)))
-
-    def has_other(self, run: Run) -> bool:
-        """Tell whether the run's number is another job's by now."""
-        with reachable():
-            index = self._redis.hget(self.queue_keys(run.queue).job(run.number), "index")
-        return index is not None and index != keys.job_index(run.key)
 
     def progress(self, run: Run, attempt: int, percent: float | None) -> Literal["ok", "cancel", "stale"]:
         """Write progress, 0 to 100, or nothing, and learn whether to go on."""

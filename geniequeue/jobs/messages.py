@@ -1,8 +1,7 @@
 """Waiting jobs whose message is lost, and messages that dead workers left behind.
 
-kombu pops a message and notes it in `unacked` in two steps; what is killed in between loses it. Messages of one list
-are popped in the order of the ledger. So a job at the front of the ledger has no message when none is at the front of
-its list and no worker has taken one.
+kombu pops a message and notes it in `unacked` in two steps; what is killed in between loses it. So a job at the front
+of the ledger has no message when none is in its list and no worker has taken one.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from typing import Any, cast
 from geniequeue.jobs import broker
 from geniequeue.jobs.leases import Leases, Queued
 from geniequeue.jobs.ledger import Ledger, reachable
-from geniequeue.jobs.priorities import STEPS
 
 UNACKED, UNACKED_INDEX = "unacked", "unacked_index"
 WAITING_AT_ONCE = 100
-LIST_FRONT = 1000
+MOST_LISTED = 5000
+"""Messages of one list that are looked at; of a longer one none counts as lost until it has become shorter."""
 YOUNG_S = 10.0
 TAKEN_FOR_S = 60.0
 """How long a worker may keep a message that it does not work on: longer than any message is put back for."""
@@ -41,15 +40,14 @@ class Messages:
             numbers = self._redis.lrange(k.wait(), -WAITING_AT_ONCE, -1)
             numbers += self._redis.zrange(k.prioritized(), 0, WAITING_AT_ONCE - 1)
             now_s = self._redis.time()[0]
-        fronts: dict[str, tuple[set[str], bool]] = {}
+        known: dict[str, tuple[set[str], bool]] = {}
         for number in numbers:
             job = self._leases.find(k.job(number))
             if job is None or job.run.bull_job_id in taken or self._age_s(job, now_s) < YOUNG_S:
                 continue
             name = broker.broker_list(job.run)
-            front, whole = fronts.get(name) or fronts.setdefault(name, self._front(name))
-            exact = job.run.spec.priority < STEPS // 2
-            if (whole or exact) and job.run.bull_job_id not in front:
+            messages, whole = known.get(name) or known.setdefault(name, self._listed(name))
+            if whole and job.run.bull_job_id not in messages:
                 yield job
 
     def forget_dead(self) -> int:
@@ -77,11 +75,11 @@ class Messages:
         stored = self._redis.hmget(UNACKED, tags) if tags else []
         return {bull for message in stored if message and (bull := _bull_of(json.loads(message)[0]))}
 
-    def _front(self, name: str) -> tuple[set[str], bool]:
-        """Return the jobs at the front of a broker list, and whether that is all of it."""
+    def _listed(self, name: str) -> tuple[set[str], bool]:
+        """Return the jobs of a broker list, and whether these are all."""
         with reachable():
-            messages = cast("list[str]", self._redis.lrange(name, -LIST_FRONT, -1))
-        return {bull for message in messages if (bull := _bull_of(json.loads(message)))}, len(messages) < LIST_FRONT
+            messages = cast("list[str]", self._redis.lrange(name, -MOST_LISTED, -1))
+        return {bull for message in messages if (bull := _bull_of(json.loads(message)))}, len(messages) < MOST_LISTED
 
     def _age_s(self, job: Queued, now_s: int) -> float:
         k = self._ledger.queue_keys(job.run.queue)
@@ -91,7 +89,10 @@ class Messages:
 
 
 def _bull_of(message: dict[str, Any]) -> str | None:
-    """Return the job that a message is for, None for a message of another task."""
-    _, kwargs, _ = json.loads(base64.b64decode(message["body"]))
-    bull = kwargs.get("bull_job_id")
+    """Return the job that a message is for, None for a message of another task, or of another program."""
+    try:
+        _, kwargs, _ = json.loads(base64.b64decode(message["body"]))
+        bull = kwargs.get("bull_job_id")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
     return str(bull) if bull else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
+from geniequeue.errors import LedgerUnavailable, RecordsUnavailable
 from geniequeue.jobs import keys
 from geniequeue.jobs.finish import iso, outcome_of
 from geniequeue.jobs.job import Run, number_of
@@ -13,7 +14,7 @@ from geniequeue.jobs.ledger import Ledger, reachable
 from geniequeue.jobs.request import run_from_row
 from geniequeue.jobs.runs import RUN_FIELDS, Runs
 from geniequeue.log import get_logger
-from geniequeue.operations import QUEUES
+from geniequeue.operations import OPERATIONS, QUEUES
 from geniequeue.records.protocol import Item, Records
 
 AT_ONCE = 100
@@ -49,11 +50,12 @@ class Restoring:
         offset, restored = int(done.get("offset", 0)), 0
         while True:
             rows = self._open_runs(offset, SETTLED_AFTER_S if "all" in done else 0)
-            restored += sum(self._restore(run_from_row(row)) for row in rows)
+            restored += sum(self._restored(row) for row in rows)
             ended = len(rows) < AT_ONCE
             offset = 0 if ended else offset + len(rows)
             with reachable():
-                about: dict[str, str | int] = {"offset": offset, **({"all": 1} if ended else {})}
+                # rows close while others are looked at, so a pass that found something is not the last one
+                about: dict[str, str | int] = {"offset": offset, **({"all": 1} if ended and not restored else {})}
                 self._ledger.client.hset(keys.restored(), mapping=about)  # type: ignore[arg-type]
             if ended or "all" in done:
                 return restored
@@ -84,16 +86,35 @@ class Restoring:
 
     def _continue_numbers(self) -> None:
         """Let the numbers of each queue go on above those on record."""
-        rows = self._service.list_items(
-            "media_job_runs", {}, sort=("-accepted_at",), limit=AT_ONCE, fields=("bull_job_id",)
-        )
         for queue in QUEUES:
             counter = self._ledger.queue_keys(queue).number()
-            numbers = [int(number_of(row["bull_job_id"])) for row in rows if row["bull_job_id"].split(":")[-2] == queue]
+            names = [operation.name for operation in OPERATIONS.values() if operation.queue == queue]
+            numbers = self._numbers_of(names) if names else []
             with reachable():
                 given = int(cast("str | None", self._ledger.client.get(counter)) or 0)
                 if max(numbers, default=0) > given:
                     self._ledger.client.incrby(counter, max(numbers) - given)
+
+    def _numbers_of(self, operations: list[str]) -> list[int]:
+        """Return the numbers of the newest runs of some operations."""
+        rows = self._service.list_items(
+            "media_job_runs",
+            {"operation": {"_in": operations}},
+            sort=("-accepted_at",),
+            limit=AT_ONCE,
+            fields=("bull_job_id",),
+        )
+        return [int(number_of(row["bull_job_id"])) for row in rows]
+
+    def _restored(self, row: Item) -> bool:
+        """Restore one run; one that cannot be restored keeps no other from it."""
+        try:
+            return self._restore(run_from_row(row))
+        except (LedgerUnavailable, RecordsUnavailable):
+            raise
+        except Exception:
+            log.exception("run not restored", run_id=row["id"])
+            return False
 
     def _restore(self, run: Run) -> bool:
         known = self._ledger.current(run.key)

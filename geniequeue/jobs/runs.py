@@ -154,18 +154,33 @@ class Runs:
 
     def push(self, run: Run, *, least_attempt: int = 0) -> tuple[bool, Accepted]:
         """Write the ledger entry and the message, both or neither; tell whether they were not there yet."""
-        written, bull = self._ledger.accept(
-            run,
-            broker_list=broker.broker_list(run),
-            message=self._envelopes.message(run),
-            least_attempt=max(least_attempt, run.spec.attempts_before),
-        )
+        written, bull = self._accept(run, least_attempt)
+        while not bull:
+            run = self._renumbered(run)
+            written, bull = self._accept(run, least_attempt)
         spec = run.spec
         log.info(
             "job accepted" if written else "job accepted before",
             **{"job_id": spec.job_id, "bull_job_id": bull, "operation": spec.operation, "round": run.round},
         )
         return written, Accepted(spec.job_id, bull)
+
+    def _accept(self, run: Run, least_attempt: int) -> tuple[bool, str]:
+        return self._ledger.accept(
+            run,
+            broker_list=broker.broker_list(run),
+            message=self._envelopes.message(run),
+            least_attempt=max(least_attempt, run.spec.attempts_before),
+        )
+
+    def _renumbered(self, run: Run) -> Run:
+        """Return a run with another number, told to the records: Redis was emptied, and its own was given anew."""
+        bull = bull_job_id(self._prefix, run.queue, self._ledger.next_number(run.queue))
+        log.warning("run gets another number", job_id=run.spec.job_id, bull_job_id=run.bull_job_id, now=bull)
+        if not run.ledger_only:
+            self._service.update_item("media_job_runs", run.id, {"bull_job_id": bull})
+            self._service.update_item("media_jobs", run.spec.job_id, {"bull_job_id": bull})
+        return replace(run, bull_job_id=bull)
 
     @contextmanager
     def _given_up_on_failure(self, run: Run) -> Iterator[None]:
@@ -178,11 +193,6 @@ class Runs:
 
     def restore(self, run: Run) -> None:
         """Write a run into a ledger that has forgotten it; what runs at this moment stays as it is."""
-        if self._ledger.has_other(run):
-            # the number was given anew before the counter went on
-            bull = bull_job_id(self._prefix, run.queue, self._ledger.next_number(run.queue))
-            self._service.update_item("media_job_runs", run.id, {"bull_job_id": bull})
-            run = replace(run, bull_job_id=bull)
         if not self._ledger.is_leased(run):
             self._say_queued(run)
         log.warning("run restored", job_id=run.spec.job_id, round=run.round)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from importlib import resources
-from typing import Any, cast
+from typing import cast
 
 from geniequeue.jobs import keys
 from geniequeue.jobs.holder import Holder, holder_in_lock
@@ -18,6 +17,7 @@ from geniequeue.jobs.ledger import Ledger, reachable
 from geniequeue.jobs.messages import Messages
 from geniequeue.log import get_logger
 from geniequeue.operations import QUEUES
+from geniequeue.scripts import Scripts
 
 LEAD_S = 3.0
 DUE_AT_ONCE = 100
@@ -43,8 +43,7 @@ class Sweeper:
         self._compared = float("-inf")
         self._holder = holder
         self._clock = clock
-        source = resources.files("geniequeue.jobs").joinpath("lua", "lead.lua").read_text(encoding="utf-8")
-        self._lead_script: Any = self._redis.register_script(source)
+        self._scripts = Scripts(self._redis, "geniequeue.jobs", ("lead",))
         self._steady_since: float | None = None
 
     def sweep(self) -> int:
@@ -65,7 +64,7 @@ class Sweeper:
         moved = 0
         for job, lock in self._leases.active(queue):
             moved += self._put_back_if_ended(job, lock, token)
-        for job in self._leases.overdue(queue, 0, DUE_AT_ONCE):
+        for job in self._leases.due(queue, DUE_AT_ONCE):
             moved += self._leases.resend(job, token=token) == "sent"
         return moved
 
@@ -96,7 +95,8 @@ class Sweeper:
         else:
             return False
         answer = self._leases.put_back(job, lock, Loss(True, evidence), token=token)
-        log.error("a worker was lost with its job", bull_job_id=job.run.bull_job_id, job=answer, why=evidence)
+        if answer == "back":
+            log.error("a worker was lost with its job", bull_job_id=job.run.bull_job_id, why=evidence)
         return answer == "back"
 
     def _may_judge(self) -> bool:
@@ -114,4 +114,4 @@ class Sweeper:
             leader = holder_in_lock(standing)
             replaceable = standing if leader is not None and leader.is_gone() else ""
             names = [keys.sweeper(), keys.sweeper_leads()]
-            return str(self._lead_script(keys=names, args=[replaceable, str(self._holder), int(LEAD_S * 1000)]))
+            return str(self._scripts.call("lead", names, [replaceable, str(self._holder), int(LEAD_S * 1000)]))

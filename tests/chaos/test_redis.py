@@ -18,7 +18,8 @@ def test_f16_after_flushall_every_job_runs_once_within_a_minute(service: Service
         job = service.await_final(token, job_id, within_s=60)
         assert job["state"] == "completed"
         assert one_output(service, job)
-        assert attempts_of(service, job_id) <= 2
+        # the restored ones begin with 2, for the records cannot tell that their first attempt had not begun
+        assert attempts_of(service, job_id) == (1 if job_id == running else 2)
 
 
 def test_f15_cut_connections_cost_a_running_job_nothing(service: Service, token: str, photo: Path) -> None:

@@ -104,10 +104,10 @@ def test_a_delayed_job_is_sent_when_it_is_due_and_not_before(
 ) -> None:
     run, job = queued(ledger, leases)
     ledger.delay(run, take(ledger, run).attempt, after_s=60, reason="")
-    assert list(leases.overdue(MEDIA_QUEUE, 0, 10)) == []
+    assert list(leases.due(MEDIA_QUEUE, 10)) == []
     assert leases.resend(job) == "not due"
     redis_client.zadd(f"bull:{MEDIA_QUEUE}:delayed", {run.number: 1})
-    assert [due.run.id for due in leases.overdue(MEDIA_QUEUE, 0, 10)] == [run.id]
+    assert [due.run.id for due in leases.due(MEDIA_QUEUE, 10)] == [run.id]
     assert leases.resend(job) == "sent"
     assert take(ledger, run).tries == 2
 

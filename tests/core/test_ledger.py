@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import redis
@@ -86,11 +87,26 @@ def test_a_job_moves_through_exactly_one_set_at_a_time(ledger: Ledger, client: r
     accept(ledger, run)
     attempt = lease(ledger, run).attempt
     assert sets_with(client, run) == ["active"]
-    assert ledger.delay(run, attempt, after_s=5, reason="later")
+    assert ledger.delay(run, attempt, after_s=0, reason="later")
     assert sets_with(client, run) == ["delayed"]
     attempt = lease(ledger, run).attempt
     assert ledger.finish(run, attempt, Completed({"outputs": []})) == "ok"
     assert sets_with(client, run) == ["completed"]
+
+
+def test_a_job_that_is_put_off_is_not_given_before_it_is_due(ledger: Ledger, client: redis.Redis) -> None:
+    run = make_run(ledger)
+    accept(ledger, run)
+    assert ledger.delay(run, lease(ledger, run).attempt, after_s=60, reason="later")
+    assert ledger.lease(run, worker="media@here", lease_s=30) == "delayed"
+    assert sets_with(client, run) == ["delayed"]
+
+
+def test_a_number_that_is_another_jobs_by_now_is_not_taken_from_it(ledger: Ledger, client: redis.Redis) -> None:
+    run, late = make_run(ledger), make_run(ledger)
+    accept(ledger, run)
+    assert accept(ledger, replace(late, bull_job_id=run.bull_job_id)) == ""
+    assert client.hget(run.bull_job_id, "index") == f"gq:job:{run.spec.job_id}"
 
 
 def test_every_move_is_announced_in_the_event_stream(ledger: Ledger, client: redis.Redis) -> None:
@@ -212,11 +228,11 @@ def test_a_try_that_does_not_count_leaves_the_tries_as_they_were_and_the_attempt
     accept(ledger, run)
     for attempt in (1, 2):
         assert lease(ledger, run) == Lease(attempt=attempt, tries=1)
-        assert ledger.delay(run, attempt, after_s=1, reason="", counted=False)
-        assert ledger.delay(run, attempt, after_s=1, reason="", counted=False)
+        assert ledger.delay(run, attempt, after_s=0, reason="", counted=False)
+        assert ledger.delay(run, attempt, after_s=0, reason="", counted=False)
     assert client.hmget(run.bull_job_id, "ats", "atm", "attemptsMade") == ["0", "0", "0"]
     assert lease(ledger, run) == Lease(attempt=3, tries=1)
-    assert ledger.delay(run, 3, after_s=1, reason="")
+    assert ledger.delay(run, 3, after_s=0, reason="")
     assert lease(ledger, run) == Lease(attempt=4, tries=2)
 
 

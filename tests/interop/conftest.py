@@ -74,6 +74,10 @@ class Jobs:
         self.records.update_item("media_jobs", run.spec.job_id, {"status": "processing"})
         return lease.attempt
 
+    def come_due(self, run: Run) -> None:
+        """Let the time pass that a delayed job waits for."""
+        self.ledger.client.zadd(self.ledger.queue_keys(run.queue).delayed(), {run.number: 1}, xx=True)
+
     def end(self, run: Run, attempt: int, outcome: Final) -> None:
         """End an attempt as a worker does."""
         finish(self.records, self.ledger, run, attempt, outcome)

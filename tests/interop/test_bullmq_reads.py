@@ -109,6 +109,7 @@ def test_a_delayed_job_shows_why_and_for_how_long_and_no_longer_once_it_runs_aga
     jobs.ledger.delay(run, jobs.lease(run), after_s=5, reason="The host did not answer.")
     job = bullmq.job(run.number)
     assert (job["failedReason"], job["delay"], job["attemptsMade"]) == ("The host did not answer.", 5000, 1)
+    jobs.come_due(run)
     jobs.lease(run)
     job = bullmq.job(run.number)
     assert (job["delay"], job["progress"], job["attemptsStarted"]) == (0, 0, 2)
@@ -176,6 +177,7 @@ def test_events_tell_the_whole_life_of_a_job(jobs: Jobs, bullmq: BullMQ) -> None
     attempt = jobs.lease(run)
     jobs.ledger.progress(run, attempt, 40)
     jobs.ledger.delay(run, attempt, after_s=5, reason=REASON)
+    jobs.come_due(run)
     jobs.end(run, jobs.lease(run), Completed(RESULT))
     expected = ["added", "waiting", "active", "progress", "delayed", "active", "completed"]
     eventually(lambda: len(bullmq.events(run.number)) >= len(expected))

@@ -3,7 +3,8 @@
 --       11 meta  12 paused
 -- ARGV: 1 number  2 run id  3 worker  4 lease in ms  5 holder  6 a word of this call alone: the same call again, because
 --       the first answer was lost, gets the same answer
--- Returns {'given', attempt, tries, losses, killed for}, or {'unknown'}, {'final'}, {'stale'}, {'paused'}, {'leased'}.
+-- Returns {'given', attempt, tries, losses, killed for}, or {'unknown'}, {'final'}, {'stale'}, {'paused'}, {'leased'},
+--         {'delayed'} for one that is not due: whoever sends it when it is due sends another message.
 -- the hash must be this job's: after `obliterate` or FLUSHALL numbers are given anew
 if redis.call('HGET', KEYS[2], 'index') ~= KEYS[1] then return {'unknown'} end
 if redis.call('ZSCORE', KEYS[8], ARGV[1]) or redis.call('ZSCORE', KEYS[9], ARGV[1]) then return {'final'} end
@@ -19,6 +20,8 @@ end
 if redis.call('HEXISTS', KEYS[11], 'paused') == 1 then return {'paused'} end
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local due = redis.call('ZSCORE', KEYS[6], ARGV[1])
+if due and math.floor(due / 4096) > now_ms then return {'delayed'} end
 local attempt = redis.call('HINCRBY', KEYS[1], 'attempt', 1)
 local tries = redis.call('HINCRBY', KEYS[2], 'ats', 1)
 redis.call('HSET', KEYS[1], 'asked', ARGV[6])

@@ -13,5 +13,9 @@ if redis.call('HGET', KEYS[2], 'index') == KEYS[1] then
     redis.call('XADD', KEYS[3], 'MAXLEN', '~', 10000, '*', 'event', 'progress', 'jobId', ARGV[1], 'data', ARGV[3])
   end
 end
-if redis.call('EXISTS', KEYS[4]) == 1 then return 'cancel' end
+if redis.call('EXISTS', KEYS[4]) == 1 then
+  -- the main process kills only what does not know
+  redis.call('HSET', KEYS[1], 'heeded', ARGV[2])
+  return 'cancel'
+end
 return 'ok'

@@ -1,7 +1,7 @@
 -- Renew the lease of a job, or take it again where it was lost with Redis.
 -- KEYS: 1 job index  2 job hash  3 lock  4 prioritized  5 wait  6 delayed  7 active  8 completed  9 failed  10 cancel flag
 -- ARGV: 1 number  2 attempt, or '' for whatever the lock says  3 holder  4 lease in ms
--- Returns {'ok', attempt}, {'cancel', attempt} when somebody asked for the job to stop, {'none'} when the holder has no
+-- Returns {'ok', attempt}, {'cancel', attempt} when somebody asked for the job to stop and the attempt does not know yet, {'none'} when the holder has no
 -- lease yet, {'lost'} when the attempt may not write any more.
 local attempt = ARGV[2]
 local lock = redis.call('GET', KEYS[3])
@@ -15,7 +15,7 @@ if lock then
 elseif attempt == '' then
   return {'none'}
 end
-local known = redis.call('HMGET', KEYS[1], 'attempt', 'over')
+local known = redis.call('HMGET', KEYS[1], 'attempt', 'over', 'heeded')
 if tonumber(known[1] or '0') > tonumber(attempt) or known[2] == attempt then return {'lost'} end
 local entry = redis.call('HGET', KEYS[2], 'index') == KEYS[1]
 if entry and (redis.call('ZSCORE', KEYS[8], ARGV[1]) or redis.call('ZSCORE', KEYS[9], ARGV[1])) then return {'lost'} end
@@ -28,5 +28,5 @@ if entry and not redis.call('LPOS', KEYS[7], ARGV[1]) then
   redis.call('LREM', KEYS[5], 0, ARGV[1])
   redis.call('LPUSH', KEYS[7], ARGV[1])
 end
-if redis.call('EXISTS', KEYS[10]) == 1 then return {'cancel', attempt} end
+if redis.call('EXISTS', KEYS[10]) == 1 and known[3] ~= attempt then return {'cancel', attempt} end
 return {'ok', attempt}
