@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,13 +106,13 @@ class Service:
         return time.monotonic() - began
 
     def worker_pids(self, queue: str) -> list[int]:
-        """Return main and pool children of the worker that serves a queue."""
+        """Return main and pool children of the worker that serves a queue, the main process first."""
         mine = f"VAR_DIR={self.folder}".encode()
-        return [
+        return oldest_first(
             pid
             for pid, arguments in processes()
             if queue.encode() in arguments and mine in _read(pid, "environ").split(b"\0")
-        ]
+        )
 
     def hold_workers(self, *, hold: bool = True) -> None:
         """Stop the media worker's processes where they stand, so that jobs wait; or let them go on."""
@@ -196,6 +196,12 @@ def processes() -> list[tuple[int, list[bytes]]]:
     """Return pid and arguments of every process that can be seen."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     return [(pid, _read(pid, "cmdline").split(b"\0")) for pid in pids]
+
+
+def oldest_first(pids: Iterable[int]) -> list[int]:
+    """Sort processes by when they started; their pids begin again at some number."""
+    started = {pid: _read(pid, "stat").rpartition(b")")[2].split() for pid in pids}
+    return sorted((pid for pid, fields in started.items() if fields), key=lambda pid: int(started[pid][19]))
 
 
 def _read(pid: int, name: str) -> bytes:

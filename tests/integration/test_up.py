@@ -15,7 +15,7 @@ import requests
 
 from geniequeue.config import embedded_values
 from geniequeue.sandbox.processes import descendants
-from tests.service import Service, await_true, make_service
+from tests.service import Service, await_true, make_service, oldest_first
 
 STOP_WITHIN_S = 15
 
@@ -51,7 +51,7 @@ def pids(service: Service, *words: str) -> list[int]:
     """Return the processes of an instance, oldest first, whose command line has all of `words`."""
     assert service.process is not None
     found = [pid for pid in descendants(service.process.pid) if set(words) <= {*map(last_part, arguments_of(pid))}]
-    return sorted(found)
+    return oldest_first(found)
 
 
 def last_part(argument: str) -> str:
