@@ -67,6 +67,7 @@ def test_every_state_of_a_job_is_read_as_it_is(jobs: Jobs, bullmq: BullMQ) -> No
     assert (bullmq.state(run.number), counts(bullmq)) == ("active", {**NO_JOBS, "active": 1})
     jobs.ledger.delay(run, attempt, after_s=60, reason="The host did not answer.")
     assert (bullmq.state(run.number), counts(bullmq)) == ("delayed", {**NO_JOBS, "delayed": 1})
+    jobs.come_due(run)
     jobs.end(run, jobs.lease(run), Completed(RESULT))
     assert (bullmq.state(run.number), counts(bullmq)) == ("completed", {**NO_JOBS, "completed": 1})
 
