@@ -32,8 +32,8 @@ from tasks.stopping import hand_back, stopping
 
 LOOK_EVERY_S = 0.5
 HEED_WITHIN_S = 10.0
-"""How long a pool child may take to see a cancel by itself; it looks twice a second unless it waits for the record store.
-One that is killed leaves behind what it has stored."""
+"""How long a pool child may take to see a cancel by itself; it looks twice a second unless it waits for the
+record store. One that is killed leaves behind what it has stored."""
 LOST_WITHIN_S = 10.0
 """How long a pool child may take to stop, and to clean up, when another attempt has its job."""
 MARGIN_S = 1320.0
