@@ -1,4 +1,4 @@
--- Put an active job off until a time; its message comes back by Celery's retry, or by the sweeper.
+-- Put an active job off until a time; the sweeper sends its message when that has come.
 -- KEYS: 1 job index  2 job hash  3 lock  4 active  5 delayed  6 events
 -- ARGV: 1 number  2 attempt  3 delay in ms  4 reason  5 '1' when the try counts, '0' when it is as if it had not begun
 -- Returns the due time in ms, or 0 when a newer attempt exists or the job is not active.
