@@ -21,6 +21,7 @@ from geniequeue.jobs.outcome import Cancelled, Completed, Failed, Final
 from geniequeue.jobs.stats import Overview, QueueCounts, TaxonomyFigures
 from geniequeue.jobs.stored import CANCELLED_REASON, entry_of, object_of
 from geniequeue.operations import OPERATIONS, QUEUES
+from geniequeue.redis_budget import BudgetedConnection, BudgetedTLSConnection
 from geniequeue.scripts import Scripts
 
 CANCEL_FLAG_S = 86_400
@@ -39,6 +40,7 @@ def connect(url: str, *, name: str | None = None) -> redis.Redis:
     """
     return redis.Redis.from_url(
         url,
+        connection_class=BudgetedTLSConnection if url.startswith("rediss:") else BudgetedConnection,
         decode_responses=True,
         socket_timeout=REDIS_TIMEOUT_S,
         socket_connect_timeout=REDIS_TIMEOUT_S,
