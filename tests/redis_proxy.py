@@ -1,4 +1,4 @@
-"""A TCP proxy before a real Redis, that is slow, silent or deaf as a test asks for it."""
+"""A TCP proxy before a real Redis, that is slow, silent or forgetful as a test asks for it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import urlsplit
 
 CHUNK_BYTES = 1 << 16
+
+Loss = Literal["", "request", "answer"]
 
 
 @dataclass
@@ -20,8 +23,8 @@ class RedisProxy:
     Attributes:
         delay_s: how long every chunk of a client waits before it is passed.
         passing: cleared while nothing is passed in either direction, as when all packets are lost.
-        loses_answer: tells for a chunk of a client whether the connection breaks before its answer comes back.
-        lost_answers: how many answers were lost so.
+        loses: tells for a chunk of a client whether the connection breaks instead of passing it, or its answer.
+        lost: how many chunks or answers were lost so.
     """
 
     server: tuple[str, int]
@@ -29,8 +32,8 @@ class RedisProxy:
     listener: socket.socket
     delay_s: float = 0.0
     passing: threading.Event = field(default_factory=threading.Event)
-    loses_answer: Callable[[bytes], bool] = lambda _: False
-    lost_answers: int = 0
+    loses: Callable[[bytes], Loss] = lambda _: ""
+    lost: int = 0
     _pairs: set[tuple[socket.socket, socket.socket]] = field(default_factory=set)
 
     @property
@@ -70,12 +73,12 @@ class RedisProxy:
             while chunk := client.recv(CHUNK_BYTES):
                 self.passing.wait()
                 time.sleep(self.delay_s)
-                loses = self.loses_answer(chunk)
-                if loses:
-                    self.lost_answers += 1
-                    self._pairs.discard(pair)
+                loss = self.loses(chunk)
+                if loss:
+                    self.lost += 1
                     client.shutdown(socket.SHUT_RDWR)
-                server.sendall(chunk)
+                if loss != "request":
+                    server.sendall(chunk)
         self._break(pair)
 
     def _answers(self, pair: tuple[socket.socket, socket.socket]) -> None:
