@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
 
 from geniequeue.jobs.leases import LEASE_S
-from tests.chaos.trouble import QUEUES, Trouble, running_trouble, timed
+from tests.chaos.trouble import QUEUES, Trouble, always, timed
 from tests.redis_proxy import Loss
 from tests.service import Answer, await_true
 
@@ -19,23 +19,6 @@ ANSWER_WITHIN_S = 3.0
 FOLLOWS_WITHIN_S = 8.0
 """Of Redis' return: until a worker has its next job, on a machine that has more to do."""
 BOSS = "boss-of-the-test"
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trouble]:
-    """Start a service, its Redis and a proxy between them."""
-    with running_trouble(tmp_path_factory.mktemp("trouble")) as trouble:
-        yield trouble
-
-
-@pytest.fixture
-def trouble(running: Trouble) -> Iterator[Trouble]:
-    """The service in good order, before and after."""
-    running.service.wait_ready()
-    yield running
-    running.proxy.delay_s = 0.0
-    running.proxy.loses = lambda _: ""
-    running.proxy.passing.set()
 
 
 def refused(trouble: Trouble, job_id: str) -> None:
@@ -57,7 +40,7 @@ def refused_for(trouble: Trouble, job_id: str, lasts_s: float) -> None:
     until = time.monotonic() + lasts_s
     while time.monotonic() < until:
         refused(trouble, job_id)
-        trouble.proxy.passing.wait(1.0)
+        time.sleep(1)
 
 
 def follows(trouble: Trouble, job_id: str, back: float) -> None:
@@ -65,20 +48,6 @@ def follows(trouble: Trouble, job_id: str, back: float) -> None:
     await_true(lambda: trouble.send(job_id).status == 200, FOLLOWS_WITHIN_S, lambda: "not accepted")
     await_true(lambda: trouble.attempts(job_id) == 1, FOLLOWS_WITHIN_S, lambda: trouble.service.log()[-3000:])
     assert time.monotonic() - back < FOLLOWS_WITHIN_S
-
-
-def always(condition: Callable[[], bool], for_s: float) -> None:
-    """Check that something stays as it is, for as long as somebody might change it."""
-    until = time.monotonic() + for_s
-    while time.monotonic() < until:
-        assert condition()
-        time.sleep(0.2)
-
-
-def ran_once(trouble: Trouble, job_id: str) -> None:
-    """Wait for a job to be completed, in its first attempt."""
-    job = trouble.await_completed(job_id)
-    assert (job["attempts"], trouble.attempts(job_id), trouble.runs(job_id)) == (1, 1, 1)
 
 
 def test_f15_a_restart_of_redis_costs_a_running_job_nothing(trouble: Trouble) -> None:
@@ -91,8 +60,8 @@ def test_f15_a_restart_of_redis_costs_a_running_job_nothing(trouble: Trouble) ->
         trouble.server.start()
         back = time.monotonic()
         await_true(lambda: trouble.send(next_one).status == 200, FOLLOWS_WITHIN_S, lambda: "not accepted")
-    ran_once(trouble, running)
-    ran_once(trouble, next_one)
+    trouble.ran_once(running)
+    trouble.ran_once(next_one)
     assert time.monotonic() - back < 30
     assert trouble.mains() == mains
 
@@ -107,9 +76,9 @@ def test_f15_redis_away_for_45_s_costs_a_running_job_nothing(trouble: Trouble) -
         trouble.server.start()
         await_true(lambda: trouble.lock(running), LEASE_S, lambda: "the holder has not taken its lease again")
         always(lambda: trouble.attempts(running) == 1, 2 * LEASE_S)
-    ran_once(trouble, running)
+    trouble.ran_once(running)
     follows(trouble, next_one, time.monotonic())
-    ran_once(trouble, next_one)
+    trouble.ran_once(next_one)
     assert trouble.mains() == mains
     told_once(trouble, since)
 
@@ -121,7 +90,7 @@ def test_f15_the_next_jobs_follow_soon_after_45_s_without_redis(trouble: Trouble
     refused_for(trouble, next_one, 45)
     trouble.server.start()
     follows(trouble, next_one, time.monotonic())
-    ran_once(trouble, next_one)
+    trouble.ran_once(next_one)
 
 
 @pytest.mark.long
@@ -137,8 +106,8 @@ def test_f15_a_redis_that_is_silent_longer_than_a_lease_costs_a_running_job_noth
         trouble.proxy.passing.set()
         await_true(lambda: trouble.lock(running), LEASE_S, lambda: "the holder has not taken its lease again")
         always(lambda: trouble.attempts(running) == 1, 2 * LEASE_S)
-    ran_once(trouble, running)
-    ran_once(trouble, sent(trouble, next_one))
+    trouble.ran_once(running)
+    trouble.ran_once(accepted(trouble, next_one))
 
 
 @pytest.mark.long
@@ -166,7 +135,7 @@ def test_f17_a_call_to_a_redis_that_takes_2_s_is_answered_within_3_s(trouble: Tr
     assert all(took_s < ANSWER_WITHIN_S for _, took_s in answers), [took_s for _, took_s in answers]
     assert answers[0][0].status == 503
     trouble.proxy.delay_s = 0.0
-    ran_once(trouble, sent(trouble, job_id))
+    trouble.ran_once(accepted(trouble, job_id))
 
 
 def test_f17_a_request_that_is_sent_again_for_its_answer_was_lost_enqueues_once(trouble: Trouble) -> None:
@@ -177,7 +146,7 @@ def test_f17_a_request_that_is_sent_again_for_its_answer_was_lost_enqueues_once(
     bull = trouble.direct.hget(f"gq:job:{job_id}", "bull")
     answers = [trouble.send(job_id) for _ in range(3)]
     assert [(answer.status, answer.body["bullJobId"]) for answer in answers] == [(200, bull)] * 3
-    ran_once(trouble, job_id)
+    trouble.ran_once(job_id)
 
 
 def test_f17_of_requests_at_once_over_a_slow_and_lossy_line_one_is_accepted(trouble: Trouble) -> None:
@@ -196,13 +165,13 @@ def test_f17_of_requests_at_once_over_a_slow_and_lossy_line_one_is_accepted(trou
         return str(answer.body["bullJobId"])
 
     with ThreadPoolExecutor(5) as pool:
-        accepted = set(pool.map(ask_until_accepted, range(5)))
+        names = set(pool.map(ask_until_accepted, range(5)))
     trouble.proxy.delay_s, trouble.proxy.loses = 0.0, lambda _: ""
-    assert len(accepted) == 1
-    ran_once(trouble, job_id)
+    assert len(names) == 1
+    trouble.ran_once(job_id)
 
 
-def sent(trouble: Trouble, job_id: str) -> str:
+def accepted(trouble: Trouble, job_id: str) -> str:
     """Send a job until it is accepted."""
     await_true(lambda: trouble.send(job_id).status == 200, FOLLOWS_WITHIN_S, lambda: "not accepted")
     return job_id
@@ -276,9 +245,9 @@ def test_a_redis_that_refuses_is_waited_for_without_haste_and_costs_a_running_jo
             end()
         back = time.monotonic()
         await_true(lambda: trouble.lock(running), LEASE_S, lambda: "the holder has not taken its lease again")
-        sent(trouble, next_one)
-    ran_once(trouble, running)
-    ran_once(trouble, next_one)
+        accepted(trouble, next_one)
+    trouble.ran_once(running)
+    trouble.ran_once(next_one)
     assert time.monotonic() - back < 60
     assert trouble.mains() == mains
     told_once(trouble, since)
@@ -291,7 +260,7 @@ def test_f18_an_enqueue_into_a_full_redis_fails_fast_and_succeeds_afterwards(tro
     end()
     assert (answer.status, answer.body["error"]) == (503, "ledger_unavailable")
     assert took_s < 1.0
-    ran_once(trouble, sent(trouble, job_id))
+    trouble.ran_once(accepted(trouble, job_id))
 
 
 def told_once(trouble: Trouble, since: int) -> None:
