@@ -26,6 +26,7 @@ from geniequeue.jobs.outcome import Completed
 from geniequeue.jobs.request import input_files
 from geniequeue.operations import MEDIA_QUEUE, OPERATIONS
 from geniequeue.records.protocol import Records
+from geniequeue.sandbox.host import refuse_without_space
 from geniequeue.sandbox.inside import Limits, Output
 from geniequeue.sandbox.result import SandboxResult
 from tasks.attempt import Attempt
@@ -45,6 +46,8 @@ class MediaJob(JobTask):
 
     def perform(self, attempt: Attempt) -> Completed:
         """Make and store the outputs of a media operation."""
+        settings = attempt.services.settings
+        refuse_without_space(settings.media_tmp_dir, settings.min_free_bytes)
         with job_folder(attempt) as folder:
             inputs = fetch_inputs(attempt, folder)
             result = run_in_sandbox(attempt, inputs, folder)
