@@ -79,6 +79,41 @@ def test_f8_workers_that_are_restarted_one_after_the_other_under_load_fail_no_jo
     await_true(trouble.tmp_is_empty, 10, lambda: "temporary files are left")
 
 
+@pytest.mark.long
+def test_f15_a_worker_ends_when_it_is_asked_to_though_redis_is_away(trouble: Trouble) -> None:
+    since = trouble.log_size()
+    trouble.server.stop()
+    try:
+        await_log(trouble, since, "no message is taken")
+        main = trouble.mains()["scrape-jobs"]
+        os.kill(main, signal.SIGTERM)
+        await_true(
+            lambda: main not in trouble.service.worker_pids("scrape-jobs"), 15, lambda: trouble.service.log()[-3000:]
+        )
+    finally:
+        trouble.server.start()
+    await_new_worker(trouble, "scrape-jobs", main)
+
+
+@pytest.mark.long
+def test_f8_a_worker_that_is_asked_to_end_while_redis_is_away_gives_its_job_to_the_next(trouble: Trouble) -> None:
+    with trouble.held_job() as job_id:
+        main = trouble.mains()["media-jobs"]
+        trouble.server.stop()
+        try:
+            os.kill(main, signal.SIGTERM)
+            # 6 s to end by itself, 5 s to hand back
+            await_true(
+                lambda: main not in trouble.service.worker_pids("media-jobs"), 40, lambda: trouble.service.log()[-3000:]
+            )
+        finally:
+            trouble.server.start()
+    await_new_worker(trouble, "media-jobs", main)
+    job = trouble.await_completed(job_id)
+    assert trouble.attempts(job_id) == 2
+    assert job["attempts"] in (1, 2)
+
+
 def await_new_worker(trouble: Trouble, queue: str, old: int) -> None:
     """Wait until a worker has a successor that is ready."""
 

@@ -30,7 +30,7 @@ class Trouble:
     """A service, its Redis, and what lies between.
 
     Attributes:
-        direct: a connection past the proxy.
+        token: for the API; `create` has one by the clock of this process.
     """
 
     service: Service
@@ -41,6 +41,7 @@ class Trouble:
 
     @property
     def direct(self) -> redis.Redis:
+        """Return a connection past the proxy."""
         return redis.Redis.from_url(self.server.url, decode_responses=True)
 
     def mains(self) -> dict[str, int]:
@@ -54,7 +55,7 @@ class Trouble:
 
     def create(self, operation: str = "resize_image", **params: Any) -> str:
         """Create an item; return the job's id."""
-        return self.service.create(self.token, operation, self.photo, params or {"width": 40})
+        return self.service.create(self.service.token("creator"), operation, self.photo, params or {"width": 40})
 
     def send(self, job_id: str, operation: str = "resize_image") -> Answer:
         """POST a job."""
