@@ -140,14 +140,16 @@ class Ledger:
             the lease, or why there is none.
         """
         k = self.queue_keys(run.queue)
-        answer = self._call(
-            "lease",
-            [
-                *(keys.job_index(run.key), k.job(run.number), k.lock(run.number), k.prioritized(), k.wait()),
-                *(k.delayed(), k.active(), k.completed(), k.failed(), k.events(), k.meta(), k.paused()),
-            ],
-            [run.number, run.id, worker, int(lease_s * 1000), holder or worker, uuid.uuid4().hex],
-        )
+        names = [
+            *(keys.job_index(run.key), k.job(run.number), k.lock(run.number), k.prioritized(), k.wait()),
+            *(k.delayed(), k.active(), k.completed(), k.failed(), k.events(), k.meta(), k.paused()),
+        ]
+        args = [run.number, run.id, worker, int(lease_s * 1000), holder or worker, uuid.uuid4().hex]
+        try:
+            answer = self._call("lease", names, args)
+        except LedgerUnavailable:
+            # a lease that was given, but not heard of, would keep the job from everybody until it ran out
+            answer = self._call("lease", names, args)
         if answer[0] == "given":
             attempt, tries, losses, killed_for = answer[1:]
             return Lease(attempt, tries, losses, killed_for)

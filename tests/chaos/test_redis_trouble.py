@@ -140,20 +140,20 @@ def test_f17_a_call_to_a_redis_that_takes_2_s_is_answered_within_3_s(trouble: Tr
 
 def test_f17_a_request_that_is_sent_again_for_its_answer_was_lost_enqueues_once(trouble: Trouble) -> None:
     job_id = trouble.create()
-    trouble.proxy.loses = loses("answer", lambda chunk: b"runId" in chunk)
-    assert trouble.send(job_id).status == 503
-    trouble.proxy.loses = lambda _: ""
-    bull = trouble.direct.hget(f"gq:job:{job_id}", "bull")
-    answers = [trouble.send(job_id) for _ in range(3)]
-    assert [(answer.status, answer.body["bullJobId"]) for answer in answers] == [(200, bull)] * 3
+    # so that it waits while it is sent again
+    with trouble.held_job():
+        trouble.proxy.loses = loses("answer", lambda chunk: b"runId" in chunk)
+        assert trouble.send(job_id).status == 503
+        trouble.proxy.loses = lambda _: ""
+        bull = trouble.bull(job_id)
+        answers = [trouble.send(job_id) for _ in range(3)]
+        assert [(answer.status, answer.body["bullJobId"]) for answer in answers] == [(200, bull)] * 3
     trouble.ran_once(job_id)
 
 
 def test_f17_of_requests_at_once_over_a_slow_and_lossy_line_one_is_accepted(trouble: Trouble) -> None:
     job_id = trouble.create()
-    trouble.proxy.delay_s = 0.1
     number = iter(range(1_000_000))
-    trouble.proxy.loses = loses("answer", lambda chunk: b"EVALSHA" in chunk and next(number) % 5 == 4)
 
     def ask_until_accepted(_: int) -> str:
         answer = Answer(503, {}, {})
@@ -164,9 +164,12 @@ def test_f17_of_requests_at_once_over_a_slow_and_lossy_line_one_is_accepted(trou
             assert answer.status in (200, 503), answer
         return str(answer.body["bullJobId"])
 
-    with ThreadPoolExecutor(5) as pool:
-        names = set(pool.map(ask_until_accepted, range(5)))
-    trouble.proxy.delay_s, trouble.proxy.loses = 0.0, lambda _: ""
+    with trouble.held_job():
+        trouble.proxy.delay_s = 0.1
+        trouble.proxy.loses = loses("answer", lambda chunk: b"EVALSHA" in chunk and next(number) % 5 == 4)
+        with ThreadPoolExecutor(5) as pool:
+            names = set(pool.map(ask_until_accepted, range(5)))
+        trouble.proxy.delay_s, trouble.proxy.loses = 0.0, lambda _: ""
     assert len(names) == 1
     trouble.ran_once(job_id)
 

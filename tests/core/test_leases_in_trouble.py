@@ -11,10 +11,12 @@ import redis
 from geniequeue.jobs import keys
 from geniequeue.jobs.chores import Chore, do_if_due
 from geniequeue.jobs.holder import Holder
+from geniequeue.jobs.job import Lease
 from geniequeue.jobs.leases import LEASE_S, Leases, Queued
-from geniequeue.jobs.ledger import Ledger
+from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.jobs.sweeper import GAP_S, LEAD_S, Sweeper
 from tests.core.test_leases import HOLDER, queued, take
+from tests.redis_proxy import redis_proxy
 from tests.service import await_true
 
 
@@ -64,6 +66,18 @@ def test_f18_a_lease_is_renewed_and_taken_again_while_the_memory_of_redis_is_ful
     assert full_redis.pttl(lock_of(job)) > 7000
     full_redis.delete(lock_of(job))
     assert leases.renew(job, "1", HOLDER).answer == "ok"
+
+
+def test_f17_a_lease_whose_answer_was_lost_is_given_all_the_same_and_once(
+    ledger: Ledger, leases: Leases, redis_url: str
+) -> None:
+    run, _ = queued(ledger, leases)
+    with redis_proxy(redis_url) as proxy:
+        lossy = Ledger(connect(proxy.url), "bull")
+        proxy.loses = lambda chunk: "answer" if b"EVALSHA" in chunk and not proxy.lost else ""
+        assert take(lossy, run) == Lease(attempt=1, tries=1)
+        assert proxy.lost == 1
+    assert ledger.lease(run, worker="other", lease_s=8) == "leased"
 
 
 def steady_sweeper(ledger: Ledger, leases: Leases, now: list[float]) -> Sweeper:
