@@ -8,6 +8,7 @@ from typing import cast
 
 from flask import current_app
 
+from geniequeue import faults
 from geniequeue.accounts import Accounts
 from geniequeue.auth import Authenticator
 from geniequeue.config import Settings
@@ -68,6 +69,7 @@ def build_services(settings: Settings) -> Services:
     Raises:
         RecordsUnavailable: the embedded record store's folder cannot be used.
     """
+    faults.arm(settings.faults_dir, "api")
     store = open_store(settings, patience_s=RECORDS_PATIENCE_S)
     accounts = Accounts(store.as_service())
     client = connect(settings.redis_url)

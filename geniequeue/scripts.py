@@ -18,6 +18,8 @@ from weakref import WeakKeyDictionary
 
 import redis
 
+from geniequeue.faults import reach
+
 MAX_IDLE = 64
 """Connections that one process keeps to one Redis; those beyond are closed."""
 
@@ -41,6 +43,7 @@ class Scripts:
         Raises:
             redis.RedisError: Redis does not answer within the pool's time, or refuses.
         """
+        reach(f"redis.{name}")
         connection = self._idle.take()
         try:
             answer = _ask(connection, *self._scripts[name], keys, args)

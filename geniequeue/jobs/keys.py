@@ -99,8 +99,13 @@ def job_index(job_key: str) -> str:
 
 
 def ended_runs() -> str:
-    """Set of the ids of runs that have ended everywhere but for their own row, which says open still."""
+    """Set `<run>/<job>` of runs that have ended everywhere but for their own row, which says open still."""
     return "gq:ended"
+
+
+def late_rows() -> str:
+    """Time and id of the last announced output that was looked at a second time."""
+    return "gq:late-rows"
 
 
 def given_up(run_id: str) -> str:

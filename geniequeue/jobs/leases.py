@@ -19,7 +19,6 @@ from geniequeue.jobs.stored import object_of
 from geniequeue.scripts import Scripts
 
 LEASE_S = 8.0
-RENEW_S = 2.0
 
 PutBack = Literal["back", "leased", "elsewhere", "not leader"]
 Resent = Literal["sent", "leased", "not due", "elsewhere", "not leader"]

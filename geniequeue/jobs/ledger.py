@@ -197,7 +197,7 @@ class Ledger:
             ],
             [
                 *(run.number, "" if attempt is None else attempt, name, json.dumps(returned), reason),
-                "" if run.ledger_only else run.id,
+                "" if run.ledger_only else f"{run.id}/{run.spec.job_id}",
             ],
         )
         return cast("Finish", answer)

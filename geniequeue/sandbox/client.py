@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from geniequeue.errors import CancelledError, TimeLimitError
+from geniequeue.faults import reach
 from geniequeue.sandbox import jail
 from geniequeue.sandbox.inside import Limits
 from geniequeue.sandbox.process import ZygoteProcess
@@ -105,6 +106,7 @@ class Sandbox:
                 `MemoryLimitError`, `ToolError` for an answer that makes no sense.
             CancelledError: `should_stop` said so.
         """
+        reach("sandbox.run")
         began = time.monotonic()
         request = {
             "function": function,

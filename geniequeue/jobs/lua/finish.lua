@@ -3,7 +3,7 @@
 --       11 counts  12 cancel flag  13 paused  14 ended runs
 -- ARGV: 1 number  2 attempt, or '' for a caller without one: then only a job that is not active is ended
 --       3 outcome: completed, failed, cancelled  4 returnvalue (JSON)  5 failed reason
---       6 run id, or '' for a run without a row
+--       6 `<run>/<job>`, or '' for a run without a row
 -- Returns 'ok', 'unknown', 'final', 'stale' when a newer attempt exists, 'active' when it is active and no attempt was given.
 -- the hash must be this job's: after `obliterate` or FLUSHALL numbers are given anew
 -- its row is closed later, with others
