@@ -44,6 +44,7 @@ class Settings:
         log_level, log_format: `INFO` and above; `json` or `console`.
         stop_within_s: how long a stopping worker lets a job run before it hands it back.
         sandbox: False only with `SANDBOX=off`: decode outside bytes without a jail.
+        may_evict: True only with `REDIS_EVICTION=allow`: work with a Redis that may throw jobs away.
         flower_user, flower_password: basic auth of Flower.
         max_input_bytes: largest input file.
         max_pixels, max_frames: largest picture, longest animation.
@@ -70,6 +71,7 @@ class Settings:
     log_format: str
     stop_within_s: int
     sandbox: bool
+    may_evict: bool
     flower_user: str
     flower_password: str = field(repr=False)
     max_input_bytes: int
@@ -246,6 +248,7 @@ def _read(reader: _Reader, var_dir: Path) -> Settings:
         log_format=reader.choice("LOG_FORMAT", "json", "json", "console"),
         stop_within_s=reader.integer("STOP_WITHIN_S", 60, 0, 3600),
         sandbox=reader.choice("SANDBOX", "on", "on", "off") == "on",
+        may_evict=reader.choice("REDIS_EVICTION", "refuse", "refuse", "allow") == "allow",
         flower_user=reader.text("FLOWER_USER", "operator"),
         flower_password=reader.text("FLOWER_PASSWORD"),
         max_input_bytes=reader.integer("MAX_INPUT_MB", 2048, 1, 1 << 20) * 1_000_000,

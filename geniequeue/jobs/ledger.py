@@ -84,7 +84,7 @@ class Ledger:
     def ping(self) -> None:
         """Raise `LedgerUnavailable` unless Redis answers and takes writes."""
         with reachable():
-            self._redis.set("gq:ping", "1", px=60_000)
+            self._redis.set(keys.ping(), "1", px=60_000)
 
     def next_number(self, queue: str) -> str:
         """Return the next job number of a queue, one that no job has."""
