@@ -173,9 +173,10 @@ class Numbers:
 
 
 def families(fields: Mapping[str, str]) -> list[Metric]:
-    """Return what the fields of the hash tell; those of another version are left out."""
+    """Return what the fields of the hash tell; those of another version, and what is no number, are left out."""
     known: defaultdict[str, list[tuple[list[str], str]]] = defaultdict(list)
     for field, number in fields.items():
         name, *labels = field.split("|")
-        known[name].append((labels, number))
+        if number.replace(".", "", 1).isdecimal():
+            known[name].append((labels, number))
     return [counted.family(known[counted.field]) for counted in COUNTED]

@@ -97,11 +97,10 @@ class Readiness:
         return Report(checks, list(_warnings(self._settings)))
 
     def _redis(self) -> Check:
-        client = self._ledger.client
-        why_not = fitness.unfit(client)
+        why_not = fitness.unfit(self._ledger)
         if why_not is None and not self._settings.may_evict:
             try:
-                policy = fitness.evicting(client)
+                policy = fitness.evicting(self._ledger.client)
             except redis.RedisError as error:
                 return Check(False, fitness.sentence(error))
             why_not = fitness.evicts(policy) if policy else None

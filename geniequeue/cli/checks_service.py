@@ -16,7 +16,7 @@ from geniequeue.cli.ports import LOOPBACK
 from geniequeue.config import Settings
 from geniequeue.errors import LedgerUnavailable, RecordsError, SettingsError
 from geniequeue.jobs import fitness
-from geniequeue.jobs.ledger import connect
+from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.jobs.workers import Workers
 from geniequeue.log import redact
 from geniequeue.operations import QUEUES
@@ -49,7 +49,7 @@ def _redis(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
         )
         return
     yield _version(str(info.get("redis_version", "unknown")), settings)
-    why_not = fitness.unfit(client)
+    why_not = fitness.unfit(Ledger(client, settings.ledger_prefix))
     if why_not:
         yield Finding("Redis writes", "problem", "it refuses them", why_not)
     yield _policy(str(info.get("maxmemory_policy", "unknown")), settings)

@@ -9,7 +9,8 @@ from typing import cast
 
 import redis
 
-from geniequeue.jobs import keys
+from geniequeue.errors import LedgerUnavailable
+from geniequeue.jobs.ledger import Ledger
 
 SAFE_POLICY = "noeviction"
 
@@ -31,16 +32,16 @@ _SENTENCES: tuple[tuple[type[redis.RedisError], str], ...] = (
 )
 
 
-def unfit(client: redis.Redis) -> str | None:
+def unfit(ledger: Ledger) -> str | None:
     """Try to write; return why Redis cannot take jobs, None where it can. Nothing raises."""
     try:
-        client.set(keys.ping(), "1", px=60_000)
+        ledger.ping()
         return None
-    except redis.RedisError as error:
-        return sentence(error)
+    except LedgerUnavailable as error:
+        return sentence(error.__cause__)
 
 
-def sentence(error: BaseException) -> str:
+def sentence(error: BaseException | None) -> str:
     """Return what an error of Redis means and what to do about it."""
     if isinstance(error, redis.ResponseError) and str(error).startswith("MISCONF"):
         return DISK

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
+import sys
 import time
 import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -21,7 +26,7 @@ from geniequeue.jobs.sweeper import Sweeper
 from geniequeue.jobs.workers import Workers
 from geniequeue.metrics import QUOTA_UNVERIFIED, Numbers
 from geniequeue.operations import MEDIA_QUEUE
-from tests.redis_server import free_port
+from tests.redis_server import free_port, running_redis
 
 BROKER_LIST = f"{MEDIA_QUEUE}:10"
 CONVERT = {"operation": "convert_image"}
@@ -183,6 +188,51 @@ def test_what_another_version_counted_is_left_out(exposition: Exposition, redis_
     told = Told(exposition)
     assert told.value("quota_unverified_total", cause="slow") == 1
     assert told.total("attempts_total") + told.total("jobs_total") + told.total("job_wait_seconds_count") == 0
+
+
+def test_a_number_that_cannot_be_counted_stops_no_job(
+    ledger: Ledger, leases: Leases, exposition: Exposition, redis_client: redis.Redis
+) -> None:
+    fields = ["attempts|convert_image", "wait_s|convert_image|sum", "jobs|convert_image|completed|"]
+    redis_client.hset("gq:metrics", mapping=dict.fromkeys(fields, "spoilt"))
+    run, _ = queued(ledger, leases)
+    assert ledger.finish(run, take(ledger, run), Completed()) == "ok"
+    told = Told(exposition)
+    assert told.total("attempts_total") + told.total("jobs_total") + told.value("job_wait_seconds_sum", **CONVERT) == 0
+    assert told.value("job_run_seconds_count", **CONVERT) == 1
+
+
+@pytest.fixture
+def deep() -> Iterator[list[Any]]:
+    """A list in a list in a list, deeper than Redis reads JSON."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)
+    yield json.loads("[" * 2000 + "]" * 2000)
+    sys.setrecursionlimit(before)
+
+
+def test_a_result_that_redis_cannot_read_is_counted_all_the_same(
+    ledger: Ledger, leases: Leases, exposition: Exposition, deep: list[Any], redis_client: redis.Redis
+) -> None:
+    run, _ = queued(ledger, leases)
+    assert ledger.finish(run, take(ledger, run), Completed({"facts": deep})) == "ok"
+    assert redis_client.smembers("gq:ended") == {run.id}
+    assert Told(exposition).value("jobs_total", **CONVERT, outcome="completed", code="") == 1
+
+
+@pytest.mark.parametrize("spoil", ["full", "replica"])
+def test_f18_f20_a_redis_that_takes_no_writes_still_tells_its_numbers(tmp_path: Path, spoil: str) -> None:
+    with running_redis(tmp_path) as url:
+        client = connect(url)
+        ledger = Ledger(client, "bull")
+        queued(ledger, Leases(ledger))
+        if spoil == "full":
+            client.config_set("maxmemory", 1)
+        else:
+            client.replicaof("127.0.0.1", free_port())
+        told = Told(Exposition(ledger, Workers(client)))
+        assert told.value("queue_jobs", queue=MEDIA_QUEUE, state="waiting") == 1
+        assert told.value("redis_memory_limit_bytes") == (1 if spoil == "full" else 0)
 
 
 def test_redis_that_is_away_or_silent_is_told_in_time() -> None:

@@ -6,9 +6,11 @@ import os
 import signal
 from pathlib import Path
 
+import redis
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from geniequeue.config import embedded_values
 from tests.service import Service, await_true
 
 SLOW = {"format": "avif", "quality": 95}
@@ -60,6 +62,23 @@ def test_a_lost_pool_child_is_counted(service: Service, token: str, photo: Path)
     assert grown(before, service, "attempts_put_back_total", "convert_image", "worker", "lost") == 1
     assert grown(before, service, "attempts_total", "convert_image") == 2
     assert grown(before, service, "jobs_total", "convert_image", "completed", "") == 1
+
+
+def test_f6_messages_of_a_job_that_has_ended_are_counted(service: Service, token: str, photo: Path) -> None:
+    client = redis.Redis.from_url(embedded_values(service.folder)["REDIS_URL"], decode_responses=True)
+    first, job_id = (service.create(token, "strip_metadata", photo, {}) for _ in range(2))
+    service.hold_workers()
+    # the worker had asked already, and gets the first one's message though it stands still
+    service.enqueue(token, first, "strip_metadata")
+    service.enqueue(token, job_id, "strip_metadata")
+    message = client.lindex("media-jobs:10", 0)
+    service.hold_workers(hold=False)
+    service.await_final(token, job_id)
+    before = scrape(service)
+    client.lpush("media-jobs:10", *[message] * 5)
+    dropped = ("messages_dropped_total", "strip_metadata", "final")
+    await_true(lambda: grown(before, service, *dropped) == 5, 30, service.log)
+    assert grown(before, service, "attempts_total", "strip_metadata") == 0
 
 
 def _parent(pid: int) -> int:

@@ -49,7 +49,8 @@ else
     'failedReason', ARGV[5], 'prev', prev)
 end
 redis.call('ZADD', final, now_ms, ARGV[1])
-local about = cjson.decode(ARGV[4])
+local readable, about = pcall(cjson.decode, ARGV[4])
+if not readable then about = {} end
 count('jobs', ARGV[3], ARGV[3] == 'failed' and tostring(about.error) or '')
 local started_ms = was_active > 0 and tonumber(redis.call('HGET', KEYS[2], 'processedOn') or '')
 if started_ms then observe('run_s', (now_ms - started_ms) / 1000, -4, 13) end
