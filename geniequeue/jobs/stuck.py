@@ -188,7 +188,7 @@ class StuckJobs:
                 why, advice = "accepted, but Redis does not know it", self._swept("sends it again within two minutes")
             elif not entry:
                 why = "its entry was removed from Redis by another tool"
-                advice = f"geniequeue cancel {run.spec.job_id}, then send it as a new job"
+                advice = f"if that stays so, geniequeue cancel {run.spec.job_id}, and send it as a new job"
             else:
                 continue
             yield Stuck(run.bull_job_id, run.spec.job_id, why, advice)
