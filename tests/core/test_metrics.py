@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import subprocess
@@ -29,6 +30,7 @@ from geniequeue.operations import MEDIA_QUEUE
 from tests.redis_server import free_port, running_redis
 
 BROKER_LIST = f"{MEDIA_QUEUE}:10"
+NUMBERS = itertools.count(1)
 CONVERT = {"operation": "convert_image"}
 
 
@@ -60,7 +62,7 @@ def exposition(ledger: Ledger) -> Exposition:
 
 def queued(ledger: Ledger, leases: Leases, operation: str = "convert_image") -> tuple[Run, Queued]:
     job_id = str(uuid.uuid4())
-    bull = f"bull:{MEDIA_QUEUE}:{ledger.next_number(MEDIA_QUEUE)}"
+    bull = f"bull:{MEDIA_QUEUE}:{next(NUMBERS)}"
     run = Run(run_id_of(job_id, 1), 1, MEDIA_QUEUE, bull, Spec(operation, job_id, "owner", {}), accepted_at="")
     ledger.accept(run, broker_list=BROKER_LIST, message="message")
     job = leases.find(bull)
