@@ -12,6 +12,7 @@ from geniequeue import faults
 from geniequeue.accounts import Accounts
 from geniequeue.auth import Authenticator
 from geniequeue.config import Settings
+from geniequeue.exposition import Exposition
 from geniequeue.jobs.broker import make_app
 from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.jobs.producer import Producer
@@ -45,6 +46,7 @@ class Services:
     snapshot: Snapshot
     taxonomy: TaxonomyGeneration
     readiness: Readiness
+    exposition: Exposition
     _stopped: threading.Event = field(default_factory=threading.Event, repr=False)
     _threads: list[threading.Thread] = field(default_factory=list, repr=False)
 
@@ -88,6 +90,7 @@ def build_services(settings: Settings) -> Services:
         snapshot=Snapshot(client, make_app(settings.redis_url), workers),
         taxonomy=TaxonomyGeneration(client),
         readiness=Readiness(settings, store, ledger, workers, quota.is_rejected),
+        exposition=Exposition(ledger, workers),
     )
 
 

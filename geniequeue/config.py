@@ -45,6 +45,7 @@ class Settings:
         stop_within_s: how long a stopping worker lets a job run before it hands it back.
         faults_dir: where tests say which process dies at which point; None in any other use.
         sandbox: False only with `SANDBOX=off`: decode outside bytes without a jail.
+        may_evict: True only with `REDIS_EVICTION=allow`: work with a Redis that may throw jobs away.
         flower_user, flower_password: basic auth of Flower.
         max_input_bytes: largest input file.
         max_pixels, max_frames: largest picture, longest animation.
@@ -72,6 +73,7 @@ class Settings:
     stop_within_s: int
     faults_dir: Path | None
     sandbox: bool
+    may_evict: bool
     flower_user: str
     flower_password: str = field(repr=False)
     max_input_bytes: int
@@ -256,6 +258,7 @@ def _read(reader: _Reader, var_dir: Path) -> Settings:
         stop_within_s=reader.integer("STOP_WITHIN_S", 60, 0, 3600),
         faults_dir=reader.read("FAULTS_DIR", None, _folder),
         sandbox=reader.choice("SANDBOX", "on", "on", "off") == "on",
+        may_evict=reader.choice("REDIS_EVICTION", "refuse", "refuse", "allow") == "allow",
         flower_user=reader.text("FLOWER_USER", "operator"),
         flower_password=reader.text("FLOWER_PASSWORD"),
         max_input_bytes=reader.integer("MAX_INPUT_MB", 2048, 1, 1 << 20) * 1_000_000,

@@ -138,6 +138,11 @@ def sweeper_leads() -> str:
     return "gq:sweeper:leads"
 
 
+def ping() -> str:
+    """Written to see whether Redis takes writes."""
+    return "gq:ping"
+
+
 def workers() -> str:
     """Sorted set `<queue>|<worker>` by time of the last heartbeat in s, Redis time."""
     return "gq:workers"
