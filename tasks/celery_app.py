@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import Celery, signals
 
-from geniequeue import log
+from geniequeue import faults, log
 from geniequeue.config import Settings, load_settings
 from geniequeue.errors import SettingsError
 from geniequeue.jobs.broker import make_app
@@ -19,6 +19,7 @@ INCLUDE = ("tasks.media", "tasks.schedule")
 
 def build(settings: Settings) -> Celery:
     """Return the app with its tasks, schedule, log and worker steps."""
+    faults.arm(settings.faults_dir, "worker")
     app = make_app(settings.redis_url)
     app.conf.include = INCLUDE
     app.conf.beat_schedule_filename = str(settings.var_dir / "celerybeat-schedule")

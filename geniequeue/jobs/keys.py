@@ -100,8 +100,13 @@ def job_index(job_key: str) -> str:
 
 
 def ended_runs() -> str:
-    """Set of the ids of runs that have ended everywhere but for their own row, which says open still."""
+    """Set `<run>/<job>` of runs that have ended everywhere but for their own row, which says open still."""
     return "gq:ended"
+
+
+def late_rows() -> str:
+    """Time and id of the last announced output that was looked at a second time."""
+    return "gq:late-rows"
 
 
 def given_up(run_id: str) -> str:
@@ -132,6 +137,11 @@ def sweeper() -> str:
 def sweeper_leads() -> str:
     """Counter of the times that the lead was taken: the first part of each token."""
     return "gq:sweeper:leads"
+
+
+def ping() -> str:
+    """Written to see whether Redis takes writes."""
+    return "gq:ping"
 
 
 def workers() -> str:

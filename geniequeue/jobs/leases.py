@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, cast
 
+from geniequeue import metrics
 from geniequeue.jobs import broker, keys
 from geniequeue.jobs.job import Run, Spec
 from geniequeue.jobs.keys import QueueKeys
@@ -19,7 +20,6 @@ from geniequeue.jobs.stored import object_of
 from geniequeue.scripts import Scripts
 
 LEASE_S = 8.0
-RENEW_S = 2.0
 
 PutBack = Literal["back", "leased", "elsewhere", "not leader"]
 Resent = Literal["sent", "leased", "not due", "elsewhere", "not leader"]
@@ -135,7 +135,7 @@ class Leases:
         k, number = self._keys(job.run.queue), job.run.number
         names = [
             *(job.index, k.job(number), k.lock(number), k.prioritized(), k.wait(), k.active(), k.events()),
-            *(broker.broker_list(job.run), keys.sweeper()),
+            *(broker.broker_list(job.run), keys.sweeper(), metrics.key()),
         ]
         counted = "" if loss.counted is None else str(int(loss.counted))
         message = self._envelopes.message(job.run)
@@ -147,7 +147,7 @@ class Leases:
         k, number = self._keys(job.run.queue), job.run.number
         names = [
             *(job.index, k.job(number), k.lock(number), k.prioritized(), k.wait(), k.delayed(), k.events()),
-            *(broker.broker_list(job.run), keys.sweeper()),
+            *(broker.broker_list(job.run), keys.sweeper(), metrics.key()),
         ]
         return cast("Resent", self._call("resend", names, [number, self._envelopes.message(job.run), token]))
 

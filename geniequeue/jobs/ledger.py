@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 
 import redis
 
+from geniequeue import metrics
 from geniequeue.errors import LedgerUnavailable
 from geniequeue.jobs import keys
 from geniequeue.jobs.job import Entry, Lease, Run, Spec
@@ -85,7 +86,7 @@ class Ledger:
     def ping(self) -> None:
         """Raise `LedgerUnavailable` unless Redis answers and takes writes."""
         with reachable():
-            self._redis.set("gq:ping", "1", px=60_000)
+            self._redis.set(keys.ping(), "1", px=60_000)
 
     def next_number(self, queue: str) -> str:
         """Return the next job number of a queue, one that no job has."""
@@ -143,6 +144,7 @@ class Ledger:
         names = [
             *(keys.job_index(run.key), k.job(run.number), k.lock(run.number), k.prioritized(), k.wait()),
             *(k.delayed(), k.active(), k.completed(), k.failed(), k.events(), k.meta(), k.paused()),
+            metrics.key(),
         ]
         args = [run.number, run.id, worker, int(lease_s * 1000), holder or worker, uuid.uuid4().hex]
         try:
@@ -182,7 +184,7 @@ class Ledger:
             "delay",
             [
                 *(keys.job_index(run.key), k.job(run.number), k.lock(run.number)),
-                *(k.active(), k.delayed(), k.events()),
+                *(k.active(), k.delayed(), k.events(), metrics.key()),
             ],
             [run.number, attempt, int(after_s * 1000), reason, int(counted)],
         )
@@ -198,10 +200,11 @@ class Ledger:
                 *(keys.job_index(run.key), k.job(run.number), k.lock(run.number), k.prioritized(), k.wait()),
                 *(k.delayed(), k.active(), k.completed(), k.failed(), k.events(), k.counts()),
                 *(k.cancel(run.number), k.paused(), keys.ended_runs()),
+                metrics.key(),
             ],
             [
                 *(run.number, "" if attempt is None else attempt, name, json.dumps(returned), reason),
-                "" if run.ledger_only else run.id,
+                "" if run.ledger_only else f"{run.id}/{run.spec.job_id}",
             ],
         )
         return cast("Finish", answer)

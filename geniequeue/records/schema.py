@@ -116,6 +116,8 @@ MEDIA_JOB_OUTPUTS = Collection(
         Field("duration_s", "float"),
         Field("size_bytes", "bigint"),
         Field("sha256", "string", "of the content, in lower-case hex"),
+        Field("work", "json", "of how many files it is one, and figures of the work, for an attempt that adopts it"),
+        Field("announced_at", "timestamp", "set by the store", fill="now", indexed=True),
     ),
 )
 

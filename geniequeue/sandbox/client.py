@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from geniequeue.errors import CancelledError, InputError, LostError, TimeLimitError, ToolError, VerifyError
+from geniequeue.faults import reach
 from geniequeue.sandbox import jail
 from geniequeue.sandbox.host import fault_of_host
 from geniequeue.sandbox.inside import Limits, Output
@@ -106,6 +107,7 @@ class Sandbox:
                 `MemoryLimitError`, `ToolError` for an answer that makes no sense.
             CancelledError: `should_stop` said so.
         """
+        reach("sandbox.run")
         began = time.monotonic()
         request = {
             "function": function,

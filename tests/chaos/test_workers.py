@@ -23,7 +23,8 @@ def main_and_child(service: Service) -> tuple[int, int]:
     """Return the main process of the media worker and its pool child."""
     pids = service.worker_pids("media-jobs")
     parents = {pid: int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in pids}
-    [child] = [pid for pid, parent in parents.items() if parent in pids]
+    # the oldest: a process that is about to become the sandbox looks the same
+    child = next(pid for pid, parent in parents.items() if parent in pids)
     return parents[child], child
 
 

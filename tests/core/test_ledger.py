@@ -248,9 +248,9 @@ def test_an_ended_run_is_noted_for_closing_in_the_same_step(
     assert not notes.has_ended(run)
     ledger.finish(run, attempt, outcome)
     assert notes.has_ended(run)
-    assert notes.ended_runs(50) == [run.id]
-    notes.forget_ended([run.id])
-    assert notes.ended_runs(50) == []
+    assert notes.ended_runs(50) == {run.id: run.spec.job_id}
+    notes.forget_ended({run.id: run.spec.job_id})
+    assert notes.ended_runs(50) == {}
 
 
 def test_a_cancel_flag_is_told_with_the_next_progress(ledger: Ledger) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from geniequeue.errors import LedgerUnavailable, RecordsUnavailable, RequestRefused
-from geniequeue.jobs.finish import close_ended, finish
+from geniequeue.jobs.closing import close_ended
+from geniequeue.jobs.finish import finish
 from geniequeue.jobs.job import Lease, Run
 from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.jobs.notes import LATE_S

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from geniequeue.jobs.finish import close_ended, finish
+from geniequeue.jobs.closing import close_ended
+from geniequeue.jobs.finish import finish
 from geniequeue.jobs.job import Lease, Run
 from geniequeue.jobs.ledger import Ledger
 from geniequeue.jobs.outcome import Final
