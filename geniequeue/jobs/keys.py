@@ -37,6 +37,10 @@ class QueueKeys:
         """Counter of job numbers."""
         return self._key("id")
 
+    def largest(self) -> str:
+        """Largest job number that was given or is on record; gone when Redis was emptied."""
+        return f"gq:largest:{self.queue}"
+
     def prioritized(self) -> str:
         """Sorted set of waiting jobs with a priority above 0."""
         return self._key("prioritized")

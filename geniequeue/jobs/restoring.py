@@ -8,13 +8,13 @@ from typing import cast
 from geniequeue.errors import LedgerUnavailable, RecordsUnavailable
 from geniequeue.jobs import keys
 from geniequeue.jobs.finish import iso, outcome_of
-from geniequeue.jobs.job import Run, number_of
+from geniequeue.jobs.job import Run
 from geniequeue.jobs.leases import LEASE_S
 from geniequeue.jobs.ledger import Ledger, reachable
 from geniequeue.jobs.request import run_from_row
 from geniequeue.jobs.runs import RUN_FIELDS, Runs
 from geniequeue.log import get_logger
-from geniequeue.operations import OPERATIONS, QUEUES
+from geniequeue.operations import QUEUES
 from geniequeue.records.protocol import Item, Records
 
 AT_ONCE = 100
@@ -79,32 +79,11 @@ class Restoring:
             since = cast("str | None", client.get(keys.epoch()))
         if since is not None:
             return now_s - int(since)
-        self._continue_numbers()
+        for queue in QUEUES:
+            self._runs.numbers.go_on(queue)
         with reachable():
             client.set(keys.epoch(), now_s, nx=True)
         return 0
-
-    def _continue_numbers(self) -> None:
-        """Let the numbers of each queue go on above those on record."""
-        for queue in QUEUES:
-            counter = self._ledger.queue_keys(queue).number()
-            names = [operation.name for operation in OPERATIONS.values() if operation.queue == queue]
-            numbers = self._numbers_of(names) if names else []
-            with reachable():
-                given = int(cast("str | None", self._ledger.client.get(counter)) or 0)
-                if max(numbers, default=0) > given:
-                    self._ledger.client.incrby(counter, max(numbers) - given)
-
-    def _numbers_of(self, operations: list[str]) -> list[int]:
-        """Return the numbers of the newest runs of some operations."""
-        rows = self._service.list_items(
-            "media_job_runs",
-            {"operation": {"_in": operations}},
-            sort=("-accepted_at",),
-            limit=AT_ONCE,
-            fields=("bull_job_id",),
-        )
-        return [int(number_of(row["bull_job_id"])) for row in rows]
 
     def _restored(self, row: Item) -> bool:
         """Restore one run; one that cannot be restored keeps no other from it."""
