@@ -123,8 +123,18 @@ def epoch() -> str:
 
 
 def restored() -> str:
-    """Hash `all`: the records' open runs were all compared once in this epoch; `offset`: where to look on."""
+    """Hash `all`: the records' open runs were all compared once in this epoch; `after`: the mark to look on from."""
     return "gq:restored"
+
+
+def restoring() -> str:
+    """Names the one worker that restores, with a token of its own for each time that the lead is taken."""
+    return "gq:restoring"
+
+
+def restoring_leads() -> str:
+    """Counter of the times that this lead was taken: the first part of each token."""
+    return "gq:restoring:leads"
 
 
 def sweeper() -> str:

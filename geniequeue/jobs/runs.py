@@ -8,7 +8,7 @@ the other one has given up because the records did not answer.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -193,14 +193,24 @@ class Runs:
             self._notes.give_up(run)
             raise
 
-    def restore(self, run: Run) -> None:
-        """Write a run into a ledger that has forgotten it; what runs at this moment stays as it is."""
+    def restore(self, run: Run, forget: Callable[[], bool]) -> bool:
+        """Write a run into a ledger that has lost it; what runs at this moment stays as it is.
+
+        Args:
+            forget: takes what is left of it out of the ledger; False where it is there after all.
+
+        Returns:
+            whether it was written.
+        """
         if not self._ledger.is_leased(run):
             self._say_queued(run)
-        log.warning("run restored", job_id=run.spec.job_id, round=run.round)
-        written, _ = self.push(run, least_attempt=self._attempts_on_record(run))
-        if not written:
+        least_attempt = self._attempts_on_record(run)
+        written = forget() and self.push(run, least_attempt=least_attempt)[0]
+        if written:
+            log.warning("run restored", job_id=run.spec.job_id, round=run.round)
+        else:
             self._undo_late_queued(run)
+        return written
 
     def _take_over(self, run: Run) -> Accepted:
         log.warning("acceptance taken over", job_id=run.spec.job_id, round=run.round)

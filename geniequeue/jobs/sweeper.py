@@ -12,12 +12,12 @@ from typing import cast
 
 from geniequeue.jobs import keys
 from geniequeue.jobs.holder import Holder, holder_in_lock
+from geniequeue.jobs.lead import Lead
 from geniequeue.jobs.leases import LEASE_S, Leases, Loss, Queued
 from geniequeue.jobs.ledger import Ledger, reachable
 from geniequeue.jobs.messages import Messages
 from geniequeue.log import get_logger
 from geniequeue.operations import QUEUES
-from geniequeue.scripts import Scripts
 
 LEAD_S = 3.0
 DUE_AT_ONCE = 100
@@ -41,15 +41,14 @@ class Sweeper:
         self._leases = leases
         self._messages = Messages(ledger, leases)
         self._compared = float("-inf")
-        self._holder = holder
         self._clock = clock
-        self._scripts = Scripts(self._redis, "geniequeue.jobs", ("lead",))
+        self._lead = Lead(self._redis, keys.sweeper(), keys.sweeper_leads(), holder, LEAD_S)
         self._steady_since: float | None = None
 
     def sweep(self) -> int:
         """Sweep once where this sweeper leads; return how many jobs were moved."""
         try:
-            token = self._lead()
+            token = self._lead.take()
             if self._steady_since is None:
                 self._steady_since = self._clock()
             if not token:
@@ -106,12 +105,3 @@ class Sweeper:
         with reachable():
             uptime_s = cast("dict[str, int]", self._redis.info("server"))["uptime_in_seconds"]
         return uptime_s > LEASE_S
-
-    def _lead(self) -> str:
-        """Return the token of the lead, '' while another one has it."""
-        with reachable():
-            standing = cast("str | None", self._redis.get(keys.sweeper()))
-            leader = holder_in_lock(standing)
-            replaceable = standing if leader is not None and leader.is_gone() else ""
-            names = [keys.sweeper(), keys.sweeper_leads()]
-            return str(self._scripts.call("lead", names, [replaceable, str(self._holder), int(LEAD_S * 1000)]))
