@@ -34,6 +34,7 @@ def chores_of(services: Services) -> tuple[Chore, ...]:
         Chore("close-ended", 5.0, lambda: close_ended(services.records, services.ledger)),
         Chore("settle-quota", 2.0, services.quota.settle),
         Chore("restore", RESTORE_EVERY_S, services.restoring.restore),
+        Chore("reconcile", RESTORE_EVERY_S, services.reconciling.reconcile),
     )
 
 

@@ -192,7 +192,7 @@ class Ledger:
     def finish(self, run: Run, attempt: int | None, outcome: Final) -> Finish:
         """Move a job to its final set; without an attempt only a job that is not active."""
         k = self.queue_keys(run.queue)
-        name, returned, reason = _final_fields(outcome)
+        name, returned, reason = final_fields(outcome)
         answer = self._call(
             "finish",
             [
@@ -275,7 +275,8 @@ def _number(given: int) -> str:
     return str(given) if given > 0 else ""
 
 
-def _final_fields(outcome: Final) -> tuple[str, Mapping[str, Any], str]:
+def final_fields(outcome: Final) -> tuple[str, Mapping[str, Any], str]:
+    """Return an outcome's name, `returnvalue` and `failedReason`."""
     match outcome:
         case Completed(result):
             return "completed", result, ""

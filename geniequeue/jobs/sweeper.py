@@ -16,6 +16,7 @@ from geniequeue.jobs.lead import Lead
 from geniequeue.jobs.leases import LEASE_S, Leases, Loss, Queued
 from geniequeue.jobs.ledger import Ledger, reachable
 from geniequeue.jobs.messages import Messages
+from geniequeue.jobs.strangers import Strangers
 from geniequeue.log import get_logger
 from geniequeue.operations import QUEUES
 
@@ -40,6 +41,7 @@ class Sweeper:
         self._redis = ledger.client
         self._leases = leases
         self._messages = Messages(ledger, leases)
+        self._strangers = Strangers(ledger)
         self._compared = float("-inf")
         self._clock = clock
         self._lead = Lead(self._redis, keys.sweeper(), keys.sweeper_leads(), holder, LEAD_S)
@@ -53,7 +55,8 @@ class Sweeper:
                 self._steady_since = self._clock()
             if not token:
                 return 0
-            return sum(self._sweep_queue(queue, token) for queue in QUEUES) + self._compare_messages(token)
+            self._strangers.keep_out()
+            return sum(self._sweep_queue(queue, token) for queue in QUEUES) + self._compare(token)
         except BaseException:
             # holders get one lease time to take theirs again before anyone judges
             self._steady_since = None
@@ -67,12 +70,12 @@ class Sweeper:
             moved += self._leases.resend(job, token=token) == "sent"
         return moved
 
-    def _compare_messages(self, token: str) -> int:
-        """Send what waits without a message, once in a while; return how many jobs that were."""
+    def _compare(self, token: str) -> int:
+        """Send what waits without a message, and fail what is not ours, once in a while; return how many jobs."""
         if self._clock() - self._compared < COMPARE_EVERY_S:
             return 0
         self._compared = self._clock()
-        sent = 0
+        sent = sum(self._strangers.refuse(queue, token) for queue in QUEUES)
         for queue in QUEUES:
             for job in self._messages.lost(queue):
                 log.warning("a message was lost, it is sent again", bull_job_id=job.run.bull_job_id)
