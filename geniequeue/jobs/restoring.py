@@ -1,12 +1,13 @@
 """Write open runs into a ledger that has lost them: FLUSHALL, another Redis, a dead acceptance, a tool of BullMQ.
 
-One worker restores at a time. It looks at some runs in each turn; where one is missing, others are likely to be, so
+One worker restores at a time. It looks for a second in each turn; where a run is missing, others are likely to be, so
 all are compared at once, in the order in which they will run.
 """
 
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from typing import cast
 
@@ -18,7 +19,7 @@ from geniequeue.jobs.job import Run
 from geniequeue.jobs.lead import Lead
 from geniequeue.jobs.leases import LEASE_S
 from geniequeue.jobs.ledger import Ledger, reachable
-from geniequeue.jobs.open_runs import Mark, OpenRuns
+from geniequeue.jobs.open_runs import AT_ONCE, Mark, OpenRuns
 from geniequeue.jobs.remains import Remains
 from geniequeue.jobs.request import run_from_row
 from geniequeue.jobs.runs import Runs
@@ -27,6 +28,7 @@ from geniequeue.operations import QUEUES
 from geniequeue.records.protocol import Item, Records
 
 LEAD_S = 30.0
+LOOK_FOR_S = 1.0
 SETTLED_AFTER_S = 30.0
 """How old a run is before it is looked at, but for an emptied Redis: until then somebody may still be accepting it."""
 
@@ -38,13 +40,14 @@ class Restoring:
 
     Args:
         service: records with the service's rights.
+        at_once: runs that are read with one call.
     """
 
-    def __init__(self, service: Records, ledger: Ledger, runs: Runs) -> None:
+    def __init__(self, service: Records, ledger: Ledger, runs: Runs, *, at_once: int = AT_ONCE) -> None:
         self._service = service
         self._ledger = ledger
         self._runs = runs
-        self._open = OpenRuns(service)
+        self._open = OpenRuns(service, at_once)
         self._remains = Remains(ledger)
         holder = Holder.of_process(uuid.uuid4().hex, os.getpid())
         self._lead = Lead(ledger.client, keys.restoring(), keys.restoring_leads(), holder, LEAD_S)
@@ -69,9 +72,12 @@ class Restoring:
             done = cast("dict[str, str]", self._ledger.client.hgetall(keys.restored()))
         if "all" not in done:
             return self._restore_all(token, 0)
-        rows, after = self._open.page(Mark.parse(done.get("after", "")), SETTLED_AFTER_S)
-        if self._missing(rows):
-            return self._restore_all(token, SETTLED_AFTER_S)
+        after: Mark | None = Mark.parse(done.get("after", ""))
+        enough = time.monotonic() + LOOK_FOR_S
+        while after is not None and time.monotonic() < enough:
+            rows, after = self._open.page(after, SETTLED_AFTER_S)
+            if self._missing(rows):
+                return self._restore_all(token, SETTLED_AFTER_S)
         if after is None:
             self._hopeless.clear()
         self._note(after)

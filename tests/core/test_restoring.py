@@ -49,7 +49,7 @@ def test_f16_all_jobs_wait_again_in_their_order_under_their_numbers(world: World
 
 
 def restored_again(world: World) -> int:
-    return Restoring(world.records, world.ledger, world.producer.runs).restore()
+    return Restoring(world.records, world.ledger, world.producer.runs, at_once=2).restore()
 
 
 def test_f16_a_job_that_runs_meanwhile_is_not_sent_to_another_worker(world: World) -> None:
