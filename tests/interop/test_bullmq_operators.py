@@ -419,6 +419,21 @@ def test_an_obliterated_queue_comes_back_and_its_numbers_go_on(jobs: Jobs, bullm
     assert (counts.waiting, counts.active, counts.completed) == (0, 0, 6)
 
 
+def test_a_number_that_bullmq_gives_after_obliterate_is_not_taken_from_its_job(jobs: Jobs, bullmq: BullMQ) -> None:
+    ours = jobs.accept()
+    bullmq.queue("obliterate", {"force": True})
+    theirs = bullmq.queue("add", "theirs", {})
+    assert theirs["id"] == ours.number
+    jobs.put_right()
+    again = jobs.producer.runs.latest(ours.spec.job_id)
+    assert again is not None
+    assert again.number != ours.number
+    assert jobs.item(ours)["bull_job_id"] == again.bull_job_id
+    assert bullmq.state(theirs["id"]) == "failed"
+    assert bullmq.job(theirs["id"])["name"] == "theirs"
+    runs_once(jobs, bullmq, again)
+
+
 def test_a_number_given_anew_after_obliterate_is_not_mistaken_for_the_old_job(
     jobs: Jobs, bullmq: BullMQ, redis_client: redis.Redis
 ) -> None:
