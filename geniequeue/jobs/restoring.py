@@ -85,16 +85,15 @@ class Restoring:
 
     def _restore_all(self, token: str, age_s: float) -> int:
         restored, after = 0, Mark()
-        while True:
+        while self._lead.take() == token:
             rows, end = self._open.page(after, age_s)
-            for run in self._missing(rows):
-                if self._lead.take() != token:
-                    log.warning("another worker restores by now")
-                    return restored
-                restored += self._restored(run, token)
+            restored += sum(self._restored(run, token) for run in self._missing(rows) if self._lead.take() == token)
             if end is None:
                 break
             after = end
+        if self._lead.take() != token:
+            log.warning("another worker restores by now")
+            return restored
         for queue in QUEUES:
             tallies.go_on(self._service, self._ledger, queue)
         self._note(None)
