@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from geniequeue.jobs.job import number_of
 from tests.chaos.test_workers import attempts_of, one_output, redis_of, standing_still, start_slow_job
@@ -23,6 +26,37 @@ def test_f16_after_flushall_every_job_runs_once_in_its_order(service: Service, t
 @pytest.mark.timeout(600)
 def test_f16_after_flushall_two_hundred_jobs_run_once_in_their_order(service: Service, token: str, photo: Path) -> None:
     flush_under(service, token, photo, jobs=200)
+
+
+@pytest.mark.long
+def test_f16_a_redis_that_lost_its_data_in_a_crash_is_filled_again(service: Service, token: str, photo: Path) -> None:
+    running = start_slow_job(service, token, photo)
+    client = redis_of(service)
+    lock = f"{client.hget(f'gq:job:{running}', 'bull')}:lock"
+    with standing_still(service):
+        await_renewal(service, lock)
+        waiting = [service.create(token, "resize_image", photo, {"width": 40}) for _ in range(5)]
+        for job_id in waiting:
+            assert service.enqueue(token, job_id, "resize_image").status == 200
+        place = Path(client.config_get("dir")["dir"])
+        for data in (*place.rglob("*.aof"), *place.rglob("*.rdb"), *place.rglob("*.manifest")):
+            data.unlink()
+        os.kill(client.info("server")["process_id"], signal.SIGKILL)
+        await_true(lambda: is_empty(service), 30, lambda: f"Redis is not back:\n{service.log()[-3000:]}")
+        await_true(lambda: redis_of(service).exists(lock), 30, lambda: "the lease is not taken again")
+    for job_id in (running, *waiting):
+        job = service.await_final(token, job_id, within_s=90)
+        assert job["state"] == "completed"
+        assert one_output(service, job)
+        assert attempts_of(service, job_id) == (1 if job_id == running else 2)
+
+
+def is_empty(service: Service) -> bool:
+    """Tell whether Redis answers and knows no job's number, which only the records can tell it."""
+    try:
+        return not redis_of(service).exists("bull:media-jobs:id")
+    except redis.RedisError:
+        return False
 
 
 def flush_under(service: Service, token: str, photo: Path, jobs: int) -> None:
