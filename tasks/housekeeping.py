@@ -36,6 +36,7 @@ def chores_of(services: Services) -> tuple[Chore, ...]:
         Chore("late-outputs", 60.0, Leftovers(services.records, services.ledger).remove_late),
         Chore("settle-quota", 2.0, services.quota.settle),
         Chore("restore", RESTORE_EVERY_S, services.restoring.restore),
+        Chore("reconcile", RESTORE_EVERY_S, services.reconciling.reconcile),
     )
 
 

@@ -37,6 +37,10 @@ class QueueKeys:
         """Counter of job numbers."""
         return self._key("id")
 
+    def largest(self) -> str:
+        """Largest job number that was given or is on record; gone when Redis was emptied."""
+        return f"gq:largest:{self.queue}"
+
     def prioritized(self) -> str:
         """Sorted set of waiting jobs with a priority above 0."""
         return self._key("prioritized")
@@ -125,8 +129,18 @@ def epoch() -> str:
 
 
 def restored() -> str:
-    """Hash `all`: the records' open runs were all compared once in this epoch; `offset`: where to look on."""
+    """Hash `all`: the records' open runs were all compared once in this epoch; `after`: the mark to look on from."""
     return "gq:restored"
+
+
+def restoring() -> str:
+    """Names the one worker that restores, with a token of its own for each time that the lead is taken."""
+    return "gq:restoring"
+
+
+def restoring_leads() -> str:
+    """Counter of the times that this lead was taken: the first part of each token."""
+    return "gq:restoring:leads"
 
 
 def sweeper() -> str:

@@ -89,15 +89,20 @@ class Ledger:
             self._redis.set(keys.ping(), "1", px=60_000)
 
     def next_number(self, queue: str) -> str:
-        """Return the next job number of a queue, one that no job has."""
+        """Return the next job number of a queue, one that no job has; '' until `number_from` was called."""
         k = self.queue_keys(queue)
-        return str(self._call("number", [k.number()], [k.job("")])[0])
+        return _number(self._call("number", [k.number(), k.largest()], [k.job("")])[0])
 
     def current_or_number(self, job_key: str, queue: str) -> tuple[Mapping[str, str] | None, str]:
-        """Return what `current` does; where that is None, also the next number of the queue, in the same round trip."""
+        """Return what `current` does; where that is None, what `next_number` does, in the same round trip."""
         k = self.queue_keys(queue)
-        number, *known = self._call("number", [k.number(), keys.job_index(job_key)], [k.job("")])
-        return (dict(zip(("run", "round", "bull"), known, strict=True)), "") if known else (None, str(number))
+        number, *known = self._call("number", [k.number(), k.largest(), keys.job_index(job_key)], [k.job("")])
+        return (dict(zip(("run", "round", "bull"), known, strict=True)), "") if known else (None, _number(number))
+
+    def number_from(self, queue: str, largest: int) -> bool:
+        """Let the numbers of a queue go on above the largest one on record; False where Redis knows it already."""
+        with reachable():
+            return bool(self._redis.set(self.queue_keys(queue).largest(), largest, nx=True))
 
     def current(self, job_key: str) -> Mapping[str, str] | None:
         """Return `run`, `round`, `bull` of a job's latest run as far as Redis knows."""
@@ -193,7 +198,7 @@ class Ledger:
     def finish(self, run: Run, attempt: int | None, outcome: Final) -> Finish:
         """Move a job to its final set; without an attempt only a job that is not active."""
         k = self.queue_keys(run.queue)
-        name, returned, reason = _final_fields(outcome)
+        name, returned, reason = final_fields(outcome)
         answer = self._call(
             "finish",
             [
@@ -273,7 +278,12 @@ class Ledger:
 _SCRIPTS = ("number", "accept", "lease", "progress", "delay", "finish", "entry", "stats", "trim")
 
 
-def _final_fields(outcome: Final) -> tuple[str, Mapping[str, Any], str]:
+def _number(given: int) -> str:
+    return str(given) if given > 0 else ""
+
+
+def final_fields(outcome: Final) -> tuple[str, Mapping[str, Any], str]:
+    """Return an outcome's name, `returnvalue` and `failedReason`."""
     match outcome:
         case Completed(result):
             return "completed", result, ""

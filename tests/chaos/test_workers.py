@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,26 @@ def await_encode(service: Service) -> None:
     """Wait until an attempt has its input."""
     tmp = service.folder / "media-tmp"
     await_true(lambda: any(tmp.glob("job-*/in/*")), 20, lambda: f"no job starts:\n{service.log()[-3000:]}")
+
+
+def stop_sandbox(service: Service) -> list[int]:
+    """Let the work of the running job stand still, so that it lasts; return the processes that were stopped."""
+    child = main_and_child(service)[1]
+    stopped = [pid for pid in _descendants(child) if pid != child]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    return stopped
+
+
+@contextmanager
+def standing_still(service: Service) -> Iterator[None]:
+    """Let the running job end after the block and not before."""
+    stopped = stop_sandbox(service)
+    try:
+        yield
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
 
 
 def entry_of(service: Service, job_id: str) -> dict[str, str]:
@@ -122,11 +144,7 @@ def test_f8_a_stopped_worker_hands_a_long_job_back_without_counting_it(
     service: Service, token: str, photo: Path
 ) -> None:
     job_id = start_slow_job(service, token, photo)
-    child = main_and_child(service)[1]
-    # the sandbox stands still, so that the job is a long one
-    stopped = [pid for pid in _descendants(child) if pid != child]
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
+    stop_sandbox(service)
     os.kill(main_and_child(service)[0], signal.SIGTERM)
     await_attempt(service, job_id, 2, 30)
     job = service.await_final(token, job_id)

@@ -27,6 +27,7 @@ def leases(ledger: Ledger) -> Leases:
 
 def queued(ledger: Ledger, leases: Leases) -> tuple[Run, Queued]:
     job_id = str(uuid.uuid4())
+    ledger.number_from(MEDIA_QUEUE, 0)
     bull = f"bull:{MEDIA_QUEUE}:{ledger.next_number(MEDIA_QUEUE)}"
     run = Run(run_id_of(job_id, 1), 1, MEDIA_QUEUE, bull, Spec("convert_image", job_id, "owner", {}), accepted_at="")
     ledger.accept(run, broker_list=BROKER_LIST, message="first")
