@@ -85,7 +85,7 @@ def fill(path: Path) -> None:
 def test_f30_a_disk_that_is_full_in_mid_job_fails_the_attempt_and_the_next_one_completes(tmp_path: Path) -> None:
     with (
         small_disk(tmp_path / "disk", "8m") as disk,
-        running_trouble(tmp_path / "world", MEDIA_TMP_DIR=str(disk), MIN_FREE_MB="0") as trouble,
+        running_trouble(tmp_path / "world", MEDIA_TMP_DIR=str(disk / "tmp"), MIN_FREE_MB="0") as trouble,
     ):
         filler = disk / "of somebody else"
         with trouble.held_job(format="png") as job_id:
@@ -96,14 +96,14 @@ def test_f30_a_disk_that_is_full_in_mid_job_fails_the_attempt_and_the_next_one_c
         filler.unlink(missing_ok=True)
         job = trouble.await_completed(job_id)
         assert job["attempts"] == 2
-        await_true(lambda: not any(disk.iterdir()), 10, lambda: "temporary files are left")
+        await_true(trouble.tmp_is_empty, 10, lambda: "temporary files are left")
 
 
 @pytest.mark.long
 def test_f30_a_job_waits_for_space_without_using_a_try(tmp_path: Path) -> None:
     with (
         small_disk(tmp_path / "disk", "8m") as disk,
-        running_trouble(tmp_path / "world", MEDIA_TMP_DIR=str(disk), MIN_FREE_MB="2") as trouble,
+        running_trouble(tmp_path / "world", MEDIA_TMP_DIR=str(disk / "tmp"), MIN_FREE_MB="2") as trouble,
     ):
         fill(disk / "of somebody else")
         job_id = trouble.sent()

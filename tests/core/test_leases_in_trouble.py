@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from geniequeue.errors import LedgerUnavailable
 from geniequeue.jobs import keys
 from geniequeue.jobs.chores import Chore, do_if_due
 from geniequeue.jobs.holder import Holder
@@ -104,6 +105,27 @@ def test_f15_a_sweeper_that_waited_long_for_redis_gives_holders_a_lease_time_fir
     assert sweeper.sweep() == 0
     now[0] += LEASE_S / 2 + 0.1
     assert sweeper.sweep() == 1
+
+
+def test_f20_a_sweeper_that_does_not_lead_notices_when_redis_refuses_to_write(
+    ledger: Ledger, leases: Leases, redis_client: redis.Redis
+) -> None:
+    now = [0.0]
+    sweeper = steady_sweeper(ledger, leases, now)
+    elsewhere = Holder("media@there", "another boot", "pid:[1]", 7, "99")
+    redis_client.set(keys.sweeper(), f"9:{elsewhere}", px=60_000)
+    assert sweeper.sweep() == 0
+    redis_client.execute_command("REPLICAOF", "127.0.0.1", "1")
+    try:
+        with pytest.raises(LedgerUnavailable):
+            sweeper.sweep()
+    finally:
+        redis_client.execute_command("REPLICAOF", "NO", "ONE")
+    run, job = queued(ledger, leases)
+    take(ledger, run)
+    redis_client.delete(lock_of(job), keys.sweeper())
+    assert sweeper.sweep() == 0
+    assert leases.renew(job, "1", HOLDER).answer == "ok"
 
 
 @pytest.mark.parametrize("jump_s", [3600, -3600])

@@ -2,6 +2,8 @@
 -- KEYS: 1 lock of the leader  2 counter of leads
 -- ARGV: 1 the lock that may be replaced, '' for none  2 holder  3 how long it stands in ms, 0 to give it back
 -- Returns the token of the lead, or '' when somebody else has it, or nobody any more.
+-- a write, so that those notice too who do not lead when Redis refuses to write, and judge nobody then
+redis.call('PERSIST', KEYS[2])
 local standing = redis.call('GET', KEYS[1])
 if standing and string.match(standing, '^%d+:(.*)$') == ARGV[2] then
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
