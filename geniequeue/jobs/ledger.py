@@ -256,6 +256,10 @@ class Ledger:
         """Return the numbers of all queues at one instant."""
         return self.overview().counts
 
+    def counted_at_least(self, queue: str, counts: Mapping[str, int]) -> None:
+        """Raise the counters of a queue to these; none is lowered."""
+        self._call("raise", [self.queue_keys(queue).counts()], [part for pair in counts.items() for part in pair])
+
     def trim(self, *, keep: int, keep_s: int) -> int:
         """Forget final jobs beyond a number per set or an age in seconds; counters stay as they are.
 
@@ -275,7 +279,7 @@ class Ledger:
             return self._scripts.call(name, script_keys, args)
 
 
-_SCRIPTS = ("number", "accept", "lease", "progress", "delay", "finish", "entry", "stats", "trim")
+_SCRIPTS = ("number", "accept", "lease", "progress", "delay", "finish", "entry", "stats", "raise", "trim")
 
 
 def _number(given: int) -> str:

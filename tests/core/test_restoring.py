@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from geniequeue.jobs import tallies
 from geniequeue.jobs.job import Lease, Run, number_of
 from geniequeue.jobs.leases import LEASE_S, Leases
+from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.jobs.open_runs import Mark, OpenRuns
 from geniequeue.jobs.outcome import Cancelled, Completed, Failed
 from geniequeue.jobs.restoring import Restoring
@@ -144,6 +146,40 @@ def test_f16_the_counters_go_on_from_what_is_on_record(world: World) -> None:
     world.work(job_id, Completed())
     restored_again(world)
     assert world.ledger.counts()[MEDIA_QUEUE].completed == 3
+
+
+def test_a_job_whose_end_is_on_record_before_it_is_counted_is_counted_once(world: World) -> None:
+    restored(world)
+    job_id, missing = world.item(), world.item()
+    for each in (job_id, missing):
+        bull = world.accept(each)
+    # its child dies right before the ledger hears of the end
+    world.records.update_item("media_jobs", job_id, {"status": "completed"})
+    world.records.update_item("media_job_runs", world.run_of(missing).id, {"accepted_at": LONG_AGO})
+    world.ledger.client.delete(bull)
+    assert restored_again(world) == 1
+    world.work(job_id, Completed())
+    assert world.ledger.counts()[MEDIA_QUEUE].completed == 1
+
+
+def test_counters_that_two_workers_raise_at_once_are_raised_once(world: World, redis_url: str) -> None:
+    job_id = world.item()
+    world.accept(job_id)
+    world.work(job_id, Completed())
+    world.ledger.client.flushdb()
+    both = threading.Barrier(2)
+
+    class Together(Ledger):
+        """A ledger that two workers ask at once."""
+
+        def counted_at_least(self, queue: str, counts: Mapping[str, int]) -> None:
+            both.wait(30)
+            super().counted_at_least(queue, counts)
+
+    with ThreadPoolExecutor(2) as pool:
+        ledgers = [Together(connect(redis_url), "bull") for _ in range(2)]
+        list(pool.map(lambda ledger: tallies.go_on(world.records, ledger, MEDIA_QUEUE), ledgers))
+    assert world.ledger.counts()[MEDIA_QUEUE].completed == 1
 
 
 def test_pages_of_open_runs_hold_each_once_in_order_while_runs_close(world: World) -> None:
