@@ -133,6 +133,17 @@ def test_only_the_first_attempt_of_a_job_has_waited(ledger: Ledger, leases: Leas
     assert told.value("messages_resent_total", **CONVERT, why="due") == 1
 
 
+def test_a_job_whose_first_attempt_did_not_count_has_waited_once(
+    ledger: Ledger, leases: Leases, exposition: Exposition
+) -> None:
+    run, _ = queued(ledger, leases)
+    for _ in range(2):
+        ledger.delay(run, take(ledger, run), after_s=0, reason="", counted=False)
+    told = Told(exposition)
+    assert told.value("attempts_total", **CONVERT) == 2
+    assert told.value("job_wait_seconds_count", **CONVERT) == 1
+
+
 def test_f6_messages_that_are_dropped_are_counted_by_why(
     ledger: Ledger, leases: Leases, exposition: Exposition
 ) -> None:
