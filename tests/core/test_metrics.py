@@ -203,6 +203,28 @@ def test_what_another_version_counted_is_left_out(exposition: Exposition, redis_
     assert told.total("attempts_total") + told.total("jobs_total") + told.total("job_wait_seconds_count") == 0
 
 
+def test_what_is_no_number_of_ours_is_left_out(exposition: Exposition, redis_client: redis.Redis) -> None:
+    redis_client.hset(
+        "gq:metrics",
+        mapping={
+            "jobs|convert_image|completed|": 1,
+            "jobs|a|b|c": "1.5",
+            "attempts|a": "9" * 5000,
+            "wait_s": 1,
+            "wait_s|a|0": "1.5",
+            "wait_s|a|1": 2,
+            "wait_s|a|sum": "1.5",
+            "wait_s|b|sum": "nan",
+            "wait_s|c|1": "\u0661",
+        },
+    )
+    told = Told(exposition)
+    assert told.total("jobs_total") == told.value("jobs_total", **CONVERT, outcome="completed", code="") == 1
+    assert told.total("attempts_total") == 0
+    assert (told.value("job_wait_seconds_count", operation="a"), told.total("job_wait_seconds_count")) == (2, 2)
+    assert told.value("job_wait_seconds_sum", operation="a") == told.total("job_wait_seconds_sum") == 1.5
+
+
 def test_a_number_that_cannot_be_counted_stops_no_job(
     ledger: Ledger, leases: Leases, exposition: Exposition, redis_client: redis.Redis
 ) -> None:
