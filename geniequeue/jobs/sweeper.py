@@ -1,7 +1,8 @@
 """The sweeper: puts back what a dead worker held, and sends what is due.
 
-Every worker's main process has one, and one of them leads. Each move is one script that looks again, and refuses one
-whose lead is over; so a sweeper that slept harms nothing.
+Every worker's main process has one, and one of them leads. Each move of a job is one script that looks again, and
+refuses one whose lead is over; so a sweeper that slept moves none. What it does beside that may be done at any time:
+BullMQ's workers are kept out, and messages are forgotten of which the ledger does not need any.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Sweeper:
     ) -> None:
         self._redis = ledger.client
         self._leases = leases
-        self._messages = Messages(ledger, leases)
+        self._messages = Messages(ledger, leases, clock)
         self._strangers = Strangers(ledger)
         self._compared = float("-inf")
         self._clock = clock
@@ -82,8 +83,9 @@ class Sweeper:
         sent = sum(self._strangers.refuse(queue, token) for queue in QUEUES)
         for queue in QUEUES:
             for job in self._messages.lost(queue):
-                log.warning("a message was lost, it is sent again", bull_job_id=job.run.bull_job_id)
-                sent += self._leases.resend(job, token=token) == "sent"
+                if self._leases.resend(job, token=token) == "sent":
+                    log.warning("a message was lost, it is sent again", bull_job_id=job.run.bull_job_id)
+                    sent += 1
         forgotten = self._messages.forget_dead()
         if forgotten:
             log.info("messages of dead workers forgotten", messages=forgotten)
