@@ -132,7 +132,7 @@ COUNTED = (
         "put_back",
         "geniequeue_attempts_put_back",
         "Attempts whose job went back to the front: `lost` with their worker, `handed_back` by a stopping worker, "
-        "`timeout` or `killed`; `by` the sweeper where no worker lived to do it.",
+        "`timeout` or `killed`, `lease_over` though the worker lives; `by` the sweeper where no worker did it.",
         ("operation", "by", "why"),
     ),
     Counted(

@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 
 from geniequeue import metrics
 from geniequeue.jobs import broker, keys
+from geniequeue.jobs.holder import Holder
 from geniequeue.jobs.job import Run, Spec
 from geniequeue.jobs.keys import QueueKeys
 from geniequeue.jobs.ledger import Ledger, reachable
@@ -124,6 +125,11 @@ class Leases:
         """Return the lock of a job, None without one."""
         with reachable():
             return cast("str | None", self._redis.get(self._keys(job.run.queue).lock(job.run.number)))
+
+    def last_holder(self, job: Queued) -> Holder | None:
+        """Return who got the newest lease of a job, also after it ran out; None where Redis has forgotten."""
+        with reachable():
+            return Holder.parse(cast("str | None", self._redis.hget(job.index, "holder")) or "")
 
     def put_back(self, job: Queued, lock: str | None, loss: Loss, *, token: str = "") -> PutBack:
         """Put an active job whose attempt is over back to the front of its queue.

@@ -97,15 +97,23 @@ class Sweeper:
         if lock is None:
             if not self._may_judge():
                 return False
-            evidence = "The lease ran out: its worker, or the host of it, is gone."
+            loss = self._loss(job)
         elif holder is not None and holder.is_gone():
-            evidence = f"The worker {holder.worker} is gone, pid {holder.pid}."
+            loss = Loss(True, f"The worker {holder.worker} is gone, pid {holder.pid}.")
         else:
             return False
-        answer = self._leases.put_back(job, lock, Loss(True, evidence), token=token)
+        answer = self._leases.put_back(job, lock, loss, token=token)
         if answer == "back":
-            log.error("a worker was lost with its job", bull_job_id=job.run.bull_job_id, why=evidence)
+            happened = "a worker was lost with its job" if loss.counted else "a worker has slept through its lease"
+            log.error(happened, bull_job_id=job.run.bull_job_id, why=loss.evidence)
         return answer == "back"
+
+    def _loss(self, job: Queued) -> Loss:
+        """Judge a lease that ran out: a job whose holder is seen to live has killed no worker."""
+        holder = self._leases.last_holder(job)
+        if holder is not None and holder.is_seen():
+            return Loss(False, f"The lease ran out, but the worker {holder.worker} lives, pid {holder.pid}.")
+        return Loss(True, "The lease ran out: its worker, or the host of it, is gone.")
 
     def _look_at_clocks(self) -> None:
         """Count from now on again where a clock has jumped, or this process waited long for Redis or stood still."""
