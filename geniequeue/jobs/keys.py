@@ -118,6 +118,11 @@ def given_up(run_id: str) -> str:
     return f"gq:given-up:{run_id}"
 
 
+def renumbered(run_id: str, number: str) -> str:
+    """The number that a run has instead of one that another job got, the same for all who push it; expires."""
+    return f"gq:renumbered:{run_id}:{number}"
+
+
 def turn(chore: str) -> str:
     """Stands as long as nobody may do a periodic chore again."""
     return f"gq:turn:{chore}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,34 @@ def test_f16_a_number_that_another_program_took_is_not_taken_from_it(world: Worl
     assert run is not None
     assert run.bull_job_id != old
     assert isinstance(world.ledger.lease(run, worker="w", lease_s=8), Lease)
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["both go on", "the slower one dies"])
+def test_f16_two_who_give_a_run_another_number_give_it_the_same(world: World, *, dies: bool) -> None:
+    job_id = world.item()
+    old = world.accept(job_id)
+    run = world.run_of(job_id)
+    world.ledger.client.flushdb()
+    world.ledger.client.hset(old, "index", "another job's")
+
+    class Overtaken(Runs):
+        """Runs that another worker pushes, too, after the number was given and before the records hear of it."""
+
+        def _renumbered(self, run: Run) -> Run:
+            renumbered = super()._renumbered(run)
+            world.producer.runs.push(run)
+            fields = {"bull_job_id": renumbered.bull_job_id, "number": int(renumbered.number)}
+            world.records.update_item("media_job_runs", run.id, fields)
+            if dies:
+                raise KeyboardInterrupt
+            return renumbered
+
+    with pytest.raises(KeyboardInterrupt) if dies else nullcontext():
+        Overtaken(world.records, world.ledger, "bull").push(run)
+    told = world.run_of(job_id)
+    assert world.ledger.client.hget(f"gq:job:{job_id}", "bull") == told.bull_job_id != old
+    assert world.records.get_item("media_jobs", job_id)["bull_job_id"] == told.bull_job_id
+    assert isinstance(world.ledger.lease(told, worker="w", lease_s=8), Lease)
 
 
 def test_f16_an_ended_runs_end_is_told_again_and_it_does_not_run_again(world: World) -> None:
