@@ -105,7 +105,12 @@ def job_index(job_key: str) -> str:
 
 def ended_runs() -> str:
     """Set `<run>/<job>` of runs that have ended everywhere but for their own row, which says open still."""
-    return "gq:ended"
+    return "gq:ended-runs"
+
+
+def leftovers() -> str:
+    """Sorted set `<file>/<job>` of files that are to be removed, by when that was tried last in s, Redis time."""
+    return "gq:leftovers"
 
 
 def late_rows() -> str:
