@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,18 +26,29 @@ def service(points: Points, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """An instance with two workers for media, in which faults can strike."""
     root = tmp_path_factory.mktemp("late")
     running = make_service(root / "var", FAULTS_DIR=str(points.folder))
-    running.start()
-    environ = Path(f"/proc/{running.worker_pids('media-jobs')[0]}/environ").read_text().strip("\0").split("\0")
+    try:
+        running.start()
+        with _second_worker(running, root):
+            yield running
+    finally:
+        running.stop()
+
+
+@contextmanager
+def _second_worker(service: Service, root: Path) -> Iterator[None]:
+    """Run another worker for media, in a folder of its own, with all else that the first one has."""
+    environ = Path(f"/proc/{service.worker_pids('media-jobs')[0]}/environ").read_text().strip("\0").split("\0")
     settings = dict(setting.split("=", 1) for setting in environ) | {"MEDIA_TMP_DIR": str(root / "second-tmp")}
     command = [str(BIN / "celery"), "-A", "tasks", "worker", "-Q", "media-jobs", "-c", "1", "-n", "second@%h"]
     with (root / "second.log").open("wb") as log:
         second = subprocess.Popen(command, cwd=REPOSITORY, env=settings, stdout=log, stderr=log)
-    text = (root / "second.log").read_text
-    await_true(lambda: " ready" in text(), 180, text)
-    yield running
-    second.terminate()
-    second.wait(60)
-    running.stop()
+    told = (root / "second.log").read_text
+    try:
+        await_true(lambda: " ready" in told(), 180, told)
+        yield
+    finally:
+        second.terminate()
+        second.wait(60)
 
 
 @pytest.fixture(scope="module")

@@ -172,6 +172,7 @@ def test_f50_requests_that_die_before_any_of_their_steps_lose_no_job(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_f50_deaths_on_the_way_to_a_second_attempt_and_in_it_cost_nothing(
     service: Service, token: str, photo: Path, points: Points
 ) -> None:
@@ -186,6 +187,7 @@ def test_f50_deaths_on_the_way_to_a_second_attempt_and_in_it_cost_nothing(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_f50_deaths_where_a_job_is_put_off_and_where_it_is_sent_again_cost_nothing(
     service: Service, token: str, photo: Path, points: Points
 ) -> None:
@@ -204,6 +206,7 @@ def test_f50_deaths_where_a_job_is_put_off_and_where_it_is_sent_again_cost_nothi
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_f50_deaths_of_whoever_closes_a_job_leave_nothing_behind(
     service: Service, token: str, photo: Path, points: Points
 ) -> None:
