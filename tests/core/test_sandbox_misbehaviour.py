@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -320,3 +321,12 @@ def test_close_leaves_no_process(tmp_path: Path) -> None:
                 time.sleep(0.01)
             family = [_zygote(jobs), *descendants(_zygote(jobs))]
         assert not [pid for pid in family if _runs(pid)]
+
+
+def test_a_folder_that_was_removed_while_nothing_ran_is_seen_again_by_the_next_job(tmp_path: Path) -> None:
+    with _sandbox(tmp_path / "root", enabled=_REASON is None) as sandbox:
+        Jobs(sandbox).run("behave")
+        shutil.rmtree(sandbox.root)
+        sandbox.root.mkdir()
+        jobs = Jobs(sandbox)
+        assert jobs.run("behave").outputs
