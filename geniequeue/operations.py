@@ -14,11 +14,13 @@ from typing import Any
 
 from marshmallow import Schema
 
-from geniequeue import params
+from geniequeue import params, params_video
 
 MEDIA_QUEUE = "media-jobs"
 SCRAPE_QUEUE = "scrape-jobs"
 ONBOARDING_QUEUE = "onboarding-jobs"
+# Four hours of 1080p take about as long as they play on two cores; what takes an hour is sent in parts.
+VIDEO_TIME_LIMIT_S = 3600.0
 QUEUES = (MEDIA_QUEUE, SCRAPE_QUEUE, ONBOARDING_QUEUE)
 
 
@@ -80,6 +82,18 @@ def _image(
     )
 
 
+def _video(name: str, schema: type[Schema], function: str, feature: str = "media_modifications") -> Operation:
+    return Operation(
+        name=name,
+        queue=MEDIA_QUEUE,
+        params=schema,
+        requires=("input_file_id",),
+        function=f"geniequeue.media.{function}",
+        time_limit_s=VIDEO_TIME_LIMIT_S,
+        feature=feature,
+    )
+
+
 _REGISTERED = (
     _image("convert_image", params.ConvertImageParams, "image:convert_image", "media_modifications"),
     _image("resize_image", params.ResizeImageParams, "image:resize_image", "media_modifications"),
@@ -92,6 +106,8 @@ _REGISTERED = (
         "watermark_ops",
         file_params=("watermark_file_id",),
     ),
+    _video("resize_video", params_video.ResizeVideoParams, "video:resize_video"),
+    _video("crop_video", params_video.CropVideoParams, "video:crop_video"),
 )
 
 OPERATIONS: Mapping[str, Operation] = {operation.name: operation for operation in _REGISTERED}

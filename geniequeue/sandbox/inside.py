@@ -20,11 +20,17 @@ class Limits:
         max_pixels: width times height of one frame.
         max_frames: frames of an animation.
         max_total_pixels: pixels of all frames together.
+        max_video_pixels: width times height of a video, 8K as it is.
+        max_video_frames: frames of a video: `max_duration_s` at 60 a second.
+        max_duration_s: length of a video or a sound recording, in seconds.
     """
 
     max_pixels: int = 100_000_000
     max_frames: int = 2_000
     max_total_pixels: int = 600_000_000
+    max_video_pixels: int = 36_000_000
+    max_video_frames: int = 864_000
+    max_duration_s: float = 14_400.0
 
     @classmethod
     def of(cls, max_pixels: int, max_frames: int) -> Limits:

@@ -30,6 +30,7 @@ _PRELOADED = (
     "geniequeue.media.image",
     "geniequeue.media.metadata",
     "geniequeue.media.mark",
+    "geniequeue.media.video",
 )
 _LOOK_EVERY_MS = 50
 _MAX_LINE_BYTES = 1 << 20
