@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from geniequeue.errors import InputError, PolicyError
-from geniequeue.media import ffmpeg, footage, packets
+from geniequeue.media import ffmpeg, footage, movie_boxes, packets
 from geniequeue.media.ffmpeg import FfmpegFailed, Source
 from geniequeue.sandbox.inside import Limits
 
@@ -143,15 +143,20 @@ def listed(source: Source, limits: Limits, *, maps: tuple[str, ...] = ("0:V:0?",
         InputError: damaged (reason `corrupt_file`), or without any such track (`no_video`).
         PolicyError: too large or too long.
     """
+    if source.demuxer == footage.MP4.demuxer and movie_boxes.is_cut_off(source.path):
+        raise corrupt()
     mapped = [part for name in maps for part in ("-map", name)]
     arguments = ["-xerror", *source.arguments(), *mapped, "-c", "copy", "-f", "framecrc", "pipe:1"]
     running = ffmpeg.lines(arguments, cwd=source.path.parent)
     try:
-        return packets.read(running, limits)
+        tracks = packets.read(running, limits)
     except (FfmpegFailed, packets.Unreadable) as error:
         raise _why_not(error) from error
     finally:
         running.close()
+    if not any(track.pts for track in tracks):
+        raise corrupt()
+    return tracks
 
 
 def look_at(source: Source, limits: Limits) -> Look:

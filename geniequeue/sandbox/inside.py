@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+# What a picture may take in an operation that takes videos too.
+PICTURE_LIMIT_S = 120
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -48,6 +51,8 @@ class Work:
         params: validated params with defaults filled in.
         limits: what an input may be.
         report: takes progress from 0.0 to 1.0.
+        end_after: lets this job be killed when it lasts longer than so many seconds from now; for work that needs
+            less than its operation may take.
     """
 
     inputs: Mapping[str, Path]
@@ -55,6 +60,7 @@ class Work:
     params: Mapping[str, Any]
     limits: Limits = field(default_factory=Limits)
     report: Callable[[float], None] = lambda _share: None
+    end_after: Callable[[int], object] = lambda _seconds: None
 
 
 @dataclass(frozen=True)
