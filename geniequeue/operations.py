@@ -107,6 +107,7 @@ _REGISTERED = (
         file_params=("watermark_file_id",),
     ),
     _video("resize_video", params_video.ResizeVideoParams, "video:resize_video"),
+    _video("compress_video", params_video.CompressVideoParams, "compress:compress_video"),
     _video("crop_video", params_video.CropVideoParams, "video:crop_video"),
 )
 
