@@ -109,6 +109,7 @@ _REGISTERED = (
     _video("resize_video", params_video.ResizeVideoParams, "video:resize_video"),
     _video("compress_video", params_video.CompressVideoParams, "compress:compress_video"),
     _video("crop_video", params_video.CropVideoParams, "video:crop_video"),
+    _video("trim_videos", params_video.TrimVideosParams, "trim:trim_videos"),
 )
 
 OPERATIONS: Mapping[str, Operation] = {operation.name: operation for operation in _REGISTERED}

@@ -109,7 +109,12 @@ def sound_of(sound: Track | None, *, bits_per_s: int | None = None) -> list[str]
         return ["-an"]
     if sound.codec == "aac" and sound.layout in _LAYOUTS and (bits_per_s is None or bps_of(sound) <= bits_per_s):
         return sound_copied()
-    return sound_encoded(bits_per_s or sound_bps(sound.layout), sound.layout, sound.sample_rate)
+    return sound_encoded(bits_per_s, sound.layout, sound.sample_rate) if bits_per_s else sound_again(sound)
+
+
+def sound_again(sound: Track) -> list[str]:
+    """Return the arguments that encode a track as good as it can be heard, because its timing changes."""
+    return sound_encoded(sound_bps(sound.layout), sound.layout, sound.sample_rate)
 
 
 def sound_bps(layout: str) -> int:

@@ -69,6 +69,11 @@ def plan_of(clip: Clip, chain: str, size: tuple[int, int], *, inputs: Sequence[s
     return replace(plan, **changes)
 
 
+def with_sound(plan: Plan, graph: str, sound: Sequence[str]) -> Plan:
+    """Return the plan with a chain of filters that ends in `[sound]`, and how that is encoded."""
+    return replace(plan, graph=f"{plan.graph};{graph}", sound_map="[sound]", sound=sound)
+
+
 def remake(
     work: Work, plan: Plan, sources: Sequence[Source], progress: Progress, *, facts: Mapping[str, Any]
 ) -> list[Output]:
@@ -110,18 +115,29 @@ def proved(path: Path, plan: Plan, progress: Progress, *, facts: Mapping[str, An
         missing=plan.missing,
         sound=bool(plan.sound_map),
     )
-    made = footage_verify.verify(path, promise, progress.part(MADE, 1.0, plan.duration_s))
+    return described(path, promise, plan.size, progress, facts=facts)
+
+
+def described(
+    path: Path, promise: Promise, shown: tuple[int, int], progress: Progress, *, facts: Mapping[str, Any]
+) -> Output:
+    """Verify a file against a promise and describe it.
+
+    Args:
+        shown: width and height as a viewer shows it.
+    """
+    made = footage_verify.verify(path, promise, progress.part(MADE, 1.0, promise.duration_s))
     progress.tell(1.0)
     return Output(
         name=path.name,
         mime=encoding.MIME,
-        width_px=plan.size[0],
-        height_px=plan.size[1],
+        width_px=shown[0],
+        height_px=shown[1],
         duration_s=round(made.duration_s, 3),
         facts={
             **facts,
             "format": "mp4",
-            "codec": plan.coding.codec,
+            "codec": promise.codec,
             "frames": len(made.video.pts),
             "sound": made.sound.codec if made.sound else None,
         },
