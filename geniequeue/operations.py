@@ -37,7 +37,7 @@ class Operation:
         time_limit_s: wall clock of one attempt's sandboxed work, in seconds.
         max_tries: attempts in all before a transient failure is final.
         feature: what the quota counts it as; None is not counted.
-        file_params: params that name a further input file, checked and fetched like `input_file_id`.
+        file_params: params that name a further input file, or a list of them, checked and fetched like `input_file_id`.
         internal: enqueued by the system itself only; the API refuses it.
     """
 
@@ -82,12 +82,21 @@ def _image(
     )
 
 
-def _video(name: str, schema: type[Schema], function: str, feature: str = "media_modifications") -> Operation:
+def _video(
+    name: str,
+    schema: type[Schema],
+    function: str,
+    feature: str = "media_modifications",
+    *,
+    requires: tuple[str, ...] = ("input_file_id",),
+    file_params: tuple[str, ...] = (),
+) -> Operation:
     return Operation(
         name=name,
         queue=MEDIA_QUEUE,
         params=schema,
-        requires=("input_file_id",),
+        requires=requires,
+        file_params=file_params,
         function=f"geniequeue.media.{function}",
         time_limit_s=VIDEO_TIME_LIMIT_S,
         feature=feature,
@@ -110,6 +119,14 @@ _REGISTERED = (
     _video("compress_video", params_video.CompressVideoParams, "compress:compress_video"),
     _video("crop_video", params_video.CropVideoParams, "video:crop_video"),
     _video("trim_videos", params_video.TrimVideosParams, "trim:trim_videos"),
+    _video("create_teaser", params_video.CreateTeaserParams, "teaser:create_teaser", "ai_clip_ops"),
+    _video(
+        "join_videos",
+        params_video.JoinVideosParams,
+        "join:join_videos",
+        requires=(),
+        file_params=("input_file_ids",),
+    ),
 )
 
 OPERATIONS: Mapping[str, Operation] = {operation.name: operation for operation in _REGISTERED}

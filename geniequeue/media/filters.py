@@ -6,6 +6,8 @@ square pixels, opaque and in standard dynamic range, which is what browsers and 
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from geniequeue.media.clip import Clip
 
 _SD_HEIGHT_PX = 576
@@ -67,6 +69,27 @@ def cut(x: int, y: int, width_px: int, height_px: int) -> str:
 def padded(width_px: int, height_px: int) -> str:
     """Set frames in the middle of a black canvas."""
     return f"pad={width_px}:{height_px}:(ow-iw)/2:(oh-ih)/2:black"
+
+
+def in_common_colours(clip: Clip, height_px: int) -> str:
+    """Bring delivered frames to BT.709 in video range, so that clips of different kinds fit together.
+
+    Args:
+        height_px: of the frames; what a file does not say is guessed by it, as players do.
+    """
+    matrix, span = matrix_of(clip, height_px)
+    tags = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+    if (matrix, span) == ("bt709", "tv"):
+        return tags
+    return f"scale=in_color_matrix={matrix}:in_range={span}:out_color_matrix=bt709:out_range=tv,format=yuv420p,{tags}"
+
+
+def at_rate(rate: Fraction, frames: int) -> str:
+    """Bring frames to a constant rate from time 0 on, exactly `frames` of them, the last one repeated where need be."""
+    return (
+        f"setpts=PTS-STARTPTS,fps={rate.numerator}/{rate.denominator}:start_time=0:round=near,"
+        f"tpad=stop=-1:stop_mode=clone,trim=end_frame={frames},setpts=PTS-STARTPTS"
+    )
 
 
 def marked(clip: Clip, left_px: int, top_px: int, height_px: int, *, mark: str = "1:v") -> str:

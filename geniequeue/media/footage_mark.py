@@ -43,9 +43,14 @@ def mark_footage(work: Work, overlay: pyvips.Image | None) -> list[Output]:
         outputs = remake.remake(work, plan, [clip.source], progress, facts=clip.facts)
         _prove(clip, plain, mark, work.out_dir)
     finally:
-        (work.out_dir / _RAW).unlink(missing_ok=True)
-        (work.out_dir / _FRAME).unlink(missing_ok=True)
+        clean(work.out_dir)
     return outputs
+
+
+def clean(folder: Path) -> None:
+    """Remove the files of pixels."""
+    for name in (_RAW, _FRAME):
+        (folder / name).unlink(missing_ok=True)
 
 
 def on_even_places(mark: Mark) -> Mark:

@@ -46,7 +46,8 @@ class Work:
     """One operation's task inside the sandbox.
 
     Attributes:
-        inputs: files by role: `input`, and one for each of the operation's `file_params`.
+        inputs: files by role, in this order: `input`, and one for each of the operation's `file_params`; the files of a
+            param that is a list have roles such as `input_file_ids.0`.
         out_dir: folder for the outputs; nothing else is writable.
         params: validated params with defaults filled in.
         limits: what an input may be.
