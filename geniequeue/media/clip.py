@@ -127,8 +127,6 @@ def probe(path: Path, limits: Limits) -> Clip:
     video = next((track for track in tracks if track.kind == "video"), None)
     if video is None or not video.pts:
         raise _no_video()
-    if min(video.width_px, video.height_px) < 1:
-        raise corrupt()
     sound = next((track for track in tracks if track.kind == "audio" and track.pts and track.sample_rate), None)
     if video.beside:
         source = replace(source, decoder=_ALPHA_DECODERS.get(video.codec))
@@ -249,7 +247,7 @@ def _facts(
 
 def _why_not(error: Exception) -> InputError | PolicyError:
     """Say what ffmpeg's complaint about an input means."""
-    text = str(error).lower()
+    text = error.complaints.lower() if isinstance(error, FfmpegFailed) else ""
     if "exceeds specified max pixel count" in text:
         return PolicyError("expected a smaller video, got one with too many pixels", reason="too_many_pixels")
     if "does not contain any stream" in text or "matches no streams" in text:

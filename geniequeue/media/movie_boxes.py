@@ -11,16 +11,19 @@ from geniequeue.media.pieces import Broken, Data
 _TOP = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"wide"})
 _IN_MOVIE = frozenset({b"mvhd", b"trak", b"mvex", b"free", b"iods"})
 _IN_TRACK = frozenset({b"tkhd", b"edts", b"mdia", b"tref", b"free", b"tapt"})
+_ESSENTIAL = frozenset({b"moov", b"moof", b"mdat"})
 _TIMED = frozenset({b"mvhd", b"tkhd", b"mdhd"})
 
 
 def is_cut_off(path: Path) -> bool:
-    """Tell whether the file ends before its media data do; a demuxer just stops there."""
+    """Tell whether a file ends before its index or its media data do, where a demuxer just stops."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
-            return not list(boxes(data, 0, len(data), lenient=True))
+            found = list(boxes(data, 0, len(data), lenient=True))
         except Broken:
             return True
+        end = found[-1].end if found else 0
+        return not found or data[end + 4 : end + 8] in _ESSENTIAL
 
 
 def blank_user_data(path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from geniequeue.errors import JobError, ToolError
+from geniequeue.errors import InputError, JobError, ToolError, VerifyError
 from geniequeue.media import clip as clips
 from geniequeue.media import encoding, ffmpeg, footage_verify
 from geniequeue.media.clip import Clip
@@ -87,7 +87,11 @@ def remake(
     path = work.out_dir / NAME
     on_time = progress.part(PROBED, MADE, plan.duration_s)
     make(plan, path, sources, on_time)
-    return [proved(path, plan, progress, facts=facts)]
+    try:
+        return [proved(path, plan, progress, facts=facts)]
+    except VerifyError as error:
+        why = blamed(sources, path.parent)
+        raise why if isinstance(why, InputError) else error from None
 
 
 def make(plan: Plan, path: Path, sources: Sequence[Source], on_time: Any) -> None:
