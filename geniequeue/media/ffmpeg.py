@@ -53,14 +53,15 @@ class Source:
     max_pixels: int
     decoder: str | None = None
 
-    def arguments(self, *options: str) -> list[str]:
+    def arguments(self, *options: str, one_of: int = 1) -> list[str]:
         """Return the arguments that open it.
 
         Args:
             options: such as `-ss`, which belong to this input alone.
+            one_of: how many inputs are open at once; each thread of a decoder holds frames.
         """
         return [
-            *("-threads", str(threads())),
+            *("-threads", str(max(1, threads() // one_of))),
             # Never guess: a playlist that is called .mp4 must not reach the demuxer of playlists.
             *("-f", self.demuxer),
             # What a container embeds must not open another demuxer either.

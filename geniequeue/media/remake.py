@@ -165,7 +165,7 @@ def _arguments(plan: Plan, path: Path, first_pass: bool) -> list[str]:
         ("-filter_complex", plan.graph),
         ("-map", "[video]"),
         sound,
-        plan.coding.arguments(),
+        plan.coding.arguments(plan.size[0] * plan.size[1]),
         plan.timing,
         ["-an"] if first_pass else plan.sound,
         ["-f", "null", "-"] if first_pass else [*encoding.container_arguments(), f"file:{path}"],

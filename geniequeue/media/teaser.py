@@ -20,6 +20,7 @@ from geniequeue.sandbox.inside import Output, Work
 _FADES_IN_A_PART = 3
 # Read a little more than is shown, because the last frame may begin before the end of a part and last beyond it.
 _MARGIN_S = 0.5
+_LARGEST = (1920, 1080)
 
 
 @dataclass(frozen=True)
@@ -102,14 +103,16 @@ def _inside(clip: Clip, start_s: float, end_s: float) -> tuple[float, float]:
 
 
 def _plan(work: Work, clip: Clip, cut: Cut) -> remake.Plan:
-    final = ResizePlan(work.params.get("width"), None).final(*clip.look.shown)
+    final = _plan_size(clip, work.params.get("width"))
     size = filters.even(*final)
     sounding = clip.sound is not None and not work.params["mute"]
     graph = [_part(clip, number, cut, size) for number in range(len(cut.frames))]
     graph.append(_pictures(cut))
     inputs = [
         clip.source.arguments(
-            "-ss", f"{max(0.0, start + clip.video.start_s):.6f}", "-t", f"{cut.seconds(frames) + _MARGIN_S:.6f}"
+            *("-ss", f"{max(0.0, start + clip.video.start_s):.6f}"),
+            *("-t", f"{cut.seconds(frames) + _MARGIN_S:.6f}"),
+            one_of=len(cut.frames),
         )
         for start, frames in zip(cut.starts_s, cut.frames, strict=True)
     ]
@@ -127,6 +130,14 @@ def _plan(work: Work, clip: Clip, cut: Cut) -> remake.Plan:
         sound = encoding.sound_encoded(encoding.sound_bps("stereo"), "stereo", join.SOUND_RATE)
         plan = remake.with_sound(plan, _sound(cut), sound)
     return plan
+
+
+def _plan_size(clip: Clip, width_px: int | None) -> tuple[int, int]:
+    """Return the size that was asked for, or the video's own, but never larger than 1080p: many parts are open."""
+    within = ResizePlan(*(_LARGEST if clip.look.shown[0] >= clip.look.shown[1] else _LARGEST[::-1]))
+    largest = within.final(*clip.look.shown)
+    wanted = ResizePlan(width_px, None).final(*clip.look.shown) if width_px else largest
+    return min(wanted, largest)
 
 
 def _part(clip: Clip, number: int, cut: Cut, size: tuple[int, int]) -> str:
