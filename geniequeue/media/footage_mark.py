@@ -7,15 +7,14 @@ from pathlib import Path
 import pyvips
 
 from geniequeue.errors import InputError, VerifyError
-from geniequeue.media import ffmpeg, filters, proof, remake
-from geniequeue.media.clip import Clip, probe
+from geniequeue.media import filters, proof, remake
+from geniequeue.media.clip import probe
 from geniequeue.media.draw import Mark, draw_mark
-from geniequeue.media.ffmpeg import FfmpegFailed, Source
 from geniequeue.media.progress import Progress
 from geniequeue.sandbox.inside import Output, Work
 
-# Files in the job's folder that hold pixels and nothing else: the drawn mark, a frame to look at.
-_RAW, _FRAME = "mark.rgba", "frame.rgb"
+# Files in the job's folder that hold pixels and nothing else: the drawn mark, frames without it, the same with it.
+_RAW, _BEFORE, _AFTER = "mark.rgba", "before.rgb", "after.rgb"
 
 
 def mark_footage(work: Work, overlay: pyvips.Image | None) -> list[Output]:
@@ -36,12 +35,20 @@ def mark_footage(work: Work, overlay: pyvips.Image | None) -> list[Output]:
     progress.tell(remake.PROBED)
     size = filters.even(*clip.look.shown)
     mark = on_even_places(draw_mark(work.params, *size, overlay))
+    chosen = f"select=eq(n\\,0)+eq(n\\,{clip.frames - 1})"
     plain = filters.chain(filters.prepared(clip), filters.delivered(*clip.look.shown))
-    chain = plain + filters.marked(clip, mark.left_px, mark.top_px, size[1])
+    laid = filters.marked(clip, mark.left_px, mark.top_px, size[1])
+    plan = remake.plan_of(
+        clip,
+        f"{plain},split[all][some];[some]{chosen}[before];[all]null{laid}",
+        size,
+        inputs=mark_input(mark, work.out_dir),
+        further=_pixels("[before]", work.out_dir / _BEFORE),
+        looked_at=_pixels("0:v:0", work.out_dir / _AFTER, "-vf", chosen),
+    )
     try:
-        plan = remake.plan_of(clip, chain, size, inputs=mark_input(mark, work.out_dir))
         outputs = remake.remake(work, plan, [clip.source], progress, facts=clip.facts)
-        _prove(clip, plain, mark, work.out_dir)
+        _prove(mark, size, work.out_dir)
     finally:
         clean(work.out_dir)
     return outputs
@@ -49,7 +56,7 @@ def mark_footage(work: Work, overlay: pyvips.Image | None) -> list[Output]:
 
 def clean(folder: Path) -> None:
     """Remove the files of pixels."""
-    for name in (_RAW, _FRAME):
+    for name in (_RAW, _BEFORE, _AFTER):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -72,38 +79,23 @@ def mark_input(mark: Mark, folder: Path) -> list[str]:
     ]
 
 
-def _prove(clip: Clip, plain: str, mark: Mark, folder: Path) -> None:
+def _pixels(mapped: str, path: Path, *options: str) -> list[str]:
+    """Return the arguments of an output of frames as they are, RGB."""
+    raw = ("-fps_mode", "passthrough", "-pix_fmt", "rgb24", "-f", "rawvideo", f"file:{path}")
+    return ["-map", mapped, *options, *raw]
+
+
+def _prove(mark: Mark, size: tuple[int, int], folder: Path) -> None:
     """Compare the first and the last frame with what they are without the mark."""
-    made = Source(folder / remake.NAME, "mov", clip.source.max_pixels)
-    size = filters.even(*clip.look.shown)
-    for at_s in sorted({None, _just_before_last(clip)}, key=lambda at: at or 0.0):
-        try:
-            before, after = (
-                _frame(source, at_s, graph, folder / _FRAME, size)
-                for source, graph in ((clip.source, plain), (made, "null"))
-            )
-        except FfmpegFailed as error:
-            raise VerifyError("the video that was made cannot be compared with the input; try again") from error
-        proof.check_frame(mark, before, after)
+    before, after = (_frames(folder / name, size) for name in (_BEFORE, _AFTER))
+    if not before or len(before) != len(after):
+        raise VerifyError("the video that was made cannot be compared with the input; try again", reason="frames_lost")
+    for plain, marked in zip(before, after, strict=True):
+        proof.check_frame(mark, plain, marked)
 
 
-def _just_before_last(clip: Clip) -> float | None:
-    """Return a time from which on the last frame is the next one, in seconds; None for a single frame."""
-    if clip.frames < 2:
-        return None
-    return float((clip.times[-2] + clip.times[-1]) / 2 * clip.video.tick)
-
-
-def _frame(source: Source, at_s: float | None, graph: str, raw: Path, size: tuple[int, int]) -> pyvips.Image:
-    """Decode one frame to sRGB."""
-    seek = [] if at_s is None else ["-ss", f"{at_s:.6f}"]
-    arguments = [
-        *source.arguments(*seek),
-        *("-filter_complex", f"[0:V:0]{graph}[video]", "-map", "[video]"),
-        *("-frames:v", "1", "-pix_fmt", "rgb24", "-f", "rawvideo", f"file:{raw}"),
-    ]
-    ffmpeg.run(arguments, cwd=raw.parent)
-    pixels = raw.read_bytes()
-    if len(pixels) != size[0] * size[1] * 3:
-        raise VerifyError("the video that was made ends too early; try again", reason="frames_lost")
-    return pyvips.Image.new_from_memory(pixels, *size, 3, "uchar").copy(interpretation="srgb")
+def _frames(path: Path, size: tuple[int, int]) -> list[pyvips.Image]:
+    """Read frames of RGB pixels."""
+    pixels, step = path.read_bytes(), size[0] * size[1] * 3
+    pieces = [pixels[at : at + step] for at in range(0, len(pixels) - step + 1, step)]
+    return [pyvips.Image.new_from_memory(each, *size, 3, "uchar").copy(interpretation="srgb") for each in pieces]

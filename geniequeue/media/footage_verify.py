@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,11 +49,18 @@ class Made:
         return self.video.end_s - self.video.start_s
 
 
-def verify(path: Path, promise: Promise, on_time: Callable[[float], None] = lambda _s: None) -> Made:
+def verify(
+    path: Path,
+    promise: Promise,
+    on_time: Callable[[float], None] = lambda _s: None,
+    *,
+    looked_at: Sequence[str] = (),
+) -> Made:
     """Decode the video to its last frame and compare it with the promise.
 
     Args:
         on_time: takes the seconds that have been read.
+        looked_at: arguments of a further output, for who wants to see some of the frames that are decoded anyway.
 
     Raises:
         VerifyError: it does not decode, or is not what was promised.
@@ -70,6 +77,7 @@ def verify(path: Path, promise: Promise, on_time: Callable[[float], None] = lamb
         *source.arguments(),
         *("-map", "0:v:0", "-fps_mode", "passthrough", "-f", "null", "-"),
         *("-map", "0:v:0", "-map", "0:a?", "-c", "copy", "-f", "framecrc", "pipe:1"),
+        *looked_at,
     ]
     try:
         running = ffmpeg.lines(arguments, cwd=path.parent)

@@ -35,6 +35,8 @@ class Plan:
         sound: arguments of the sound, `-an` for none.
         sound_map: what is mapped as sound; empty for none.
         timing: arguments that place frames in time.
+        missing: frames that may be missing, where the input cannot be decoded from its first one on.
+        further, looked_at: arguments of a further output, beside the video and beside its proof.
     """
 
     inputs: Sequence[str]
@@ -47,6 +49,8 @@ class Plan:
     coding: Encoding = field(default_factory=Encoding)
     timing: Sequence[str] = field(default_factory=encoding.timing_arguments)
     missing: int = 0
+    further: Sequence[str] = ()
+    looked_at: Sequence[str] = ()
 
 
 def plan_of(clip: Clip, chain: str, size: tuple[int, int], *, inputs: Sequence[str] = (), **changes: Any) -> Plan:
@@ -119,18 +123,26 @@ def proved(path: Path, plan: Plan, progress: Progress, *, facts: Mapping[str, An
         missing=plan.missing,
         sound=bool(plan.sound_map),
     )
-    return described(path, promise, plan.size, progress, facts=facts)
+    return described(path, promise, plan.size, progress, facts=facts, looked_at=plan.looked_at)
 
 
 def described(
-    path: Path, promise: Promise, shown: tuple[int, int], progress: Progress, *, facts: Mapping[str, Any]
+    path: Path,
+    promise: Promise,
+    shown: tuple[int, int],
+    progress: Progress,
+    *,
+    facts: Mapping[str, Any],
+    looked_at: Sequence[str] = (),
 ) -> Output:
     """Verify a file against a promise and describe it.
 
     Args:
         shown: width and height as a viewer shows it.
+        looked_at: as of `footage_verify.verify`.
     """
-    made = footage_verify.verify(path, promise, progress.part(MADE, 1.0, promise.duration_s))
+    on_time = progress.part(MADE, 1.0, promise.duration_s)
+    made = footage_verify.verify(path, promise, on_time, looked_at=looked_at)
     progress.tell(1.0)
     return Output(
         name=path.name,
@@ -169,4 +181,5 @@ def _arguments(plan: Plan, path: Path, first_pass: bool) -> list[str]:
         plan.timing,
         ["-an"] if first_pass else plan.sound,
         ["-f", "null", "-"] if first_pass else [*encoding.container_arguments(), f"file:{path}"],
+        plan.further,
     )
