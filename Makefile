@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CACHES := .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup setup-tests system demo up test check directus bench bench-images bench-api bench-enqueue clean clean-data
+.PHONY: help setup setup-tests system demo up test check chaos directus bench bench-images bench-api bench-enqueue clean clean-data
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ check: ## Ruff, mypy --strict, import-linter, pytest
 	$(BIN)/mypy --strict geniequeue api tasks
 	$(BIN)/lint-imports
 	$(BIN)/pytest
+
+chaos: setup-tests ## Every fault of the table, the long ones too; the results go to bench/results/chaos-tests.txt
+	$(BIN)/pytest -m "" -p tests.chaos.results tests/chaos tests/core/test_sweeper.py tests/core/test_sandbox_misbehaviour.py
 
 directus: setup-tests ## Run a real Directus in the foreground, for development
 	@$(BIN)/python -m tests.real_directus

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, Response, request
 
 from api.services import services
 from geniequeue.readiness import Check
@@ -24,6 +24,13 @@ def readyz() -> tuple[dict[str, Any], int]:
     report = services().readiness.check()
     checks = {name: _shown(check) for name, check in report.checks.items()}
     return {"ok": report.ok, "checks": checks, "warnings": report.warnings}, 200 if report.ok else 503
+
+
+@bp.get("/metrics")
+def metrics() -> Response:
+    """Tell Prometheus the numbers of all processes; those of no user."""
+    text, content_type = services().exposition.text(request.headers.get("Accept", ""))
+    return Response(text, content_type=content_type)
 
 
 def _shown(check: Check) -> dict[str, Any]:

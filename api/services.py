@@ -8,9 +8,11 @@ from typing import cast
 
 from flask import current_app
 
+from geniequeue import faults
 from geniequeue.accounts import Accounts
 from geniequeue.auth import Authenticator
 from geniequeue.config import Settings
+from geniequeue.exposition import Exposition
 from geniequeue.jobs.broker import make_app
 from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.jobs.producer import Producer
@@ -44,6 +46,7 @@ class Services:
     snapshot: Snapshot
     taxonomy: TaxonomyGeneration
     readiness: Readiness
+    exposition: Exposition
     _stopped: threading.Event = field(default_factory=threading.Event, repr=False)
     _threads: list[threading.Thread] = field(default_factory=list, repr=False)
 
@@ -68,6 +71,7 @@ def build_services(settings: Settings) -> Services:
     Raises:
         RecordsUnavailable: the embedded record store's folder cannot be used.
     """
+    faults.arm(settings.faults_dir, "api")
     store = open_store(settings, patience_s=RECORDS_PATIENCE_S)
     accounts = Accounts(store.as_service())
     client = connect(settings.redis_url)
@@ -86,6 +90,7 @@ def build_services(settings: Settings) -> Services:
         snapshot=Snapshot(client, make_app(settings.redis_url), workers),
         taxonomy=TaxonomyGeneration(client),
         readiness=Readiness(settings, store, ledger, workers, quota.is_rejected),
+        exposition=Exposition(ledger, workers),
     )
 
 

@@ -53,6 +53,7 @@ def prepare_posts(service: Service, token: str, count: int) -> list[bytes]:
 def fill(ledger: Ledger, count: int) -> None:
     """Put jobs into the ledger and onto the broker's lists."""
     envelopes = broker.Envelopes()
+    ledger.number_from(MEDIA_QUEUE, 0)
     for _ in range(count):
         job_id = str(uuid.uuid4())
         spec = Spec("resize_image", job_id, "nobody", {})

@@ -43,7 +43,9 @@ class Settings:
         media_tmp_dir: private folders of running media jobs.
         log_level, log_format: `INFO` and above; `json` or `console`.
         stop_within_s: how long a stopping worker lets a job run before it hands it back.
+        faults_dir: where tests say which process dies at which point; None in any other use.
         sandbox: False only with `SANDBOX=off`: decode outside bytes without a jail.
+        may_evict: True only with `REDIS_EVICTION=allow`: work with a Redis that may throw jobs away.
         flower_user, flower_password: basic auth of Flower.
         max_input_bytes: largest input file.
         max_pixels, max_frames: largest picture, longest animation.
@@ -69,7 +71,9 @@ class Settings:
     log_level: str
     log_format: str
     stop_within_s: int
+    faults_dir: Path | None
     sandbox: bool
+    may_evict: bool
     flower_user: str
     flower_password: str = field(repr=False)
     max_input_bytes: int
@@ -159,6 +163,13 @@ def _readable_file(raw: str) -> Path:
     return path
 
 
+def _folder(raw: str) -> Path:
+    path = Path(raw).resolve()
+    if not path.is_dir():
+        raise ValueError("expected a folder")
+    return path
+
+
 def _prefix(raw: str) -> str:
     if not raw.replace("-", "").replace("_", "").isalnum():
         raise ValueError(f"expected letters, digits, - and _, got {raw!r}")
@@ -245,7 +256,9 @@ def _read(reader: _Reader, var_dir: Path) -> Settings:
         log_level=reader.choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR"),
         log_format=reader.choice("LOG_FORMAT", "json", "json", "console"),
         stop_within_s=reader.integer("STOP_WITHIN_S", 60, 0, 3600),
+        faults_dir=reader.read("FAULTS_DIR", None, _folder),
         sandbox=reader.choice("SANDBOX", "on", "on", "off") == "on",
+        may_evict=reader.choice("REDIS_EVICTION", "refuse", "refuse", "allow") == "allow",
         flower_user=reader.text("FLOWER_USER", "operator"),
         flower_password=reader.text("FLOWER_PASSWORD"),
         max_input_bytes=reader.integer("MAX_INPUT_MB", 2048, 1, 1 << 20) * 1_000_000,

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import redis
+
 from geniequeue.config import Settings
 from geniequeue.errors import LedgerUnavailable, RecordForbidden, RecordsError, ServiceTokenRefused
+from geniequeue.jobs import fitness
 from geniequeue.jobs.ledger import Ledger
 from geniequeue.jobs.workers import Workers
 from geniequeue.operations import QUEUES
@@ -25,7 +28,6 @@ T = TypeVar("T")
 
 WITHIN_S = 4.0
 
-REDIS_AWAY = "Redis does not answer or refuses to write; start it, check REDIS_URL."
 RECORDS_AWAY = "The record store does not answer; check DIRECTUS_URL or VAR_DIR."
 TOKEN_REFUSED = "Directus answers, but refuses DIRECTUS_TOKEN; set it to the token of the service account."  # noqa: S105
 QUOTA_REJECTED = "Directus refuses the service what the quota needs, so jobs go uncounted; run `geniequeue doctor`."
@@ -82,25 +84,27 @@ class Readiness:
         """Check everything; nothing raises."""
         until_s = time.monotonic() + WITHIN_S
         pool = ThreadPoolExecutor(thread_name_prefix="readiness")
-        redis, records = pool.submit(self._redis), pool.submit(self._records)
+        broker, records = pool.submit(self._redis), pool.submit(self._records)
         quota, live = pool.submit(self._quota), pool.submit(self._live)
         pool.shutdown(wait=False)
         checks = {
-            "redis": _awaited(redis, until_s, Check(False, REDIS_AWAY)),
+            "redis": _awaited(broker, until_s, Check(False, fitness.AWAY)),
             "records": _awaited(records, until_s, Check(False, RECORDS_AWAY)),
             "disk": self._disk(),
             **_awaited(quota, until_s, {}),
             **_workers(_awaited(live, until_s, {})),
         }
-        sandbox_off = "SANDBOX=off: outside files are decoded without a jail; never run this in production."
-        return Report(checks, [] if self._settings.sandbox else [sandbox_off])
+        return Report(checks, list(_warnings(self._settings)))
 
     def _redis(self) -> Check:
-        try:
-            self._ledger.ping()
-        except LedgerUnavailable:
-            return Check(False, REDIS_AWAY)
-        return Check(True)
+        why_not = fitness.unfit(self._ledger)
+        if why_not is None and not self._settings.may_evict:
+            try:
+                policy = fitness.evicting(self._ledger.client)
+            except redis.RedisError as error:
+                return Check(False, fitness.sentence(error))
+            why_not = fitness.evicts(policy) if policy else None
+        return Check(why_not is None, why_not)
 
     def _records(self) -> Check:
         try:
@@ -134,6 +138,14 @@ class Readiness:
             return Check(True, facts=facts)
         message = f"Expected {needed} free bytes on disk, got {free}; delete something or lower MIN_FREE_MB."
         return Check(False, message, facts)
+
+
+def _warnings(settings: Settings) -> Iterator[str]:
+    """Yield what somebody allowed and had better not."""
+    if not settings.sandbox:
+        yield "SANDBOX=off: outside files are decoded without a jail; never run this in production."
+    if settings.may_evict:
+        yield "REDIS_EVICTION=allow: a full Redis may throw jobs and leases away; set its policy to noeviction instead."
 
 
 def _workers(live: Mapping[str, Sequence[str]]) -> dict[str, Check]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -17,6 +18,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import redis
+
+from geniequeue.faults import reach
+
+_INCLUDE = re.compile(r"^-- include (\w+)$", re.MULTILINE)
 
 MAX_IDLE = 64
 """Connections that one process keeps to one Redis; those beyond are closed."""
@@ -41,6 +46,7 @@ class Scripts:
         Raises:
             redis.RedisError: Redis does not answer within the pool's time, or refuses.
         """
+        reach(f"redis.{name}")
         connection = self._idle.take()
         try:
             answer = _ask(connection, *self._scripts[name], keys, args)
@@ -108,5 +114,11 @@ def _ask(connection: Any, sha: str, source: str, keys: Sequence[str], args: Sequ
 @cache
 def _script(package: str, name: str) -> tuple[str, str]:
     """Return a script's name on Redis, and the script."""
-    source = resources.files(package).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    source = _source(package, name)
     return hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(), source
+
+
+def _source(package: str, name: str) -> str:
+    """Return a script together with those of its folder that it includes, by a line `-- include <name>`."""
+    source = resources.files(package).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    return _INCLUDE.sub(lambda found: _source(package, found[1]), source)

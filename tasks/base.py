@@ -42,7 +42,7 @@ from tasks import last_words
 from tasks.attempt import Attempt
 from tasks.progress import Progress
 from tasks.services import Services, services_for
-from tasks.stopping import handing_back, stopping
+from tasks.stopping import handing_back
 
 UNKNOWN_OPERATION_DELAY_S = 30.0
 STORE_AWAY_DELAY_S = 5.0
@@ -68,9 +68,6 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
             JobError: the attempt failed.
             CancelledError: somebody asked for the job to stop.
         """
-
-    def discard(self, attempt: Attempt, *, keep: frozenset[str]) -> None:
-        """Remove what `perform` stored, but the files that the record names: the job had ended otherwise already."""
 
     def run(self, run_id: str, bull_job_id: str, request_id: str, version: int) -> None:
         """Run one attempt of the job that the message names, or drop the message."""
@@ -180,13 +177,11 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
         if isinstance(outcome, Retry):
-            self._discard(attempt, keep=frozenset())
             self._put_off(attempt, outcome)
             return
         try:
             self._tell(attempt, outcome)
         except (LedgerUnavailable, RecordsError) as error:
-            # nothing is discarded: the records may name the outputs already
             log.error("the end of the job could not be told, it is put off", error=str(error))
             self._put_off(attempt, snooze(error))
 
@@ -195,21 +190,10 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
         ran_s = round(time.monotonic() - attempt.started, 3)
         if not attempt.patiently(attempt.progress.still_mine, cancellable=False):
             log.warning("attempt is stale, its result is dropped", ran_s=ran_s)
-            self._discard(attempt, keep=frozenset())
+            attempt.undo_late_writes()
             return
         ended = _ended(attempt, outcome)
         log.info("attempt ended", ran_s=ran_s, won=ended.won)
-        if not ended.won or ended.outcome != outcome or not isinstance(outcome, Completed):
-            self._discard(attempt, keep=file_ids_of(ended.outcome))
-
-    def _discard(self, attempt: Attempt, *, keep: frozenset[str]) -> None:
-        """Remove what the attempt stored in vain, where that is possible now."""
-        if not attempt.announced or stopping():
-            return
-        try:
-            self.discard(attempt, keep=keep)
-        except RecordsError as error:
-            log.warning("files that nobody needs were left", error=str(error))
 
     def _put_off(self, attempt: Attempt, outcome: Retry) -> None:
         """Show the job as delayed, in the ledger and to Celery; the sweeper sends its message when it is due."""
@@ -219,7 +203,6 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
 
     def _hand_back(self, attempt: Attempt) -> None:
         """Put a job back that outlasts its worker, as if the attempt had not begun."""
-        self._discard(attempt, keep=frozenset())
         log.warning("attempt handed back", ledger=attempt.hand_back())
 
     def _services(self) -> Services:
@@ -253,9 +236,3 @@ def _hidden(error: RecordForbidden) -> RightMissing:
 def _missing_item() -> InputError:
     message = "There is no media_jobs item with this id; create it before you send the job."
     return InputError(message, reason="missing_item")
-
-
-def file_ids_of(outcome: Final) -> frozenset[str]:
-    """Return the files that an outcome names."""
-    outputs = outcome.result.get("outputs", ()) if isinstance(outcome, Completed) else ()
-    return frozenset(output["file_id"] for output in outputs)

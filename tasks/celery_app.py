@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import Celery, signals
 
-from geniequeue import log
+from geniequeue import faults, log
 from geniequeue.config import Settings, load_settings
 from geniequeue.errors import SettingsError
 from geniequeue.jobs.broker import make_app
@@ -19,12 +19,14 @@ INCLUDE = ("tasks.media", "tasks.schedule")
 
 def build(settings: Settings) -> Celery:
     """Return the app with its tasks, schedule, log and worker steps."""
+    faults.arm(settings.faults_dir, "worker")
     app = make_app(settings.redis_url)
     app.conf.include = INCLUDE
     app.conf.beat_schedule_filename = str(settings.var_dir / "celerybeat-schedule")
     app.conf.beat_schedule = {
         "ledger-retention": {"task": "schedule.trim_ledger", "schedule": 3600.0, "options": {"expires": 3600}},
     }
+    app.conf.worker_consumer = "tasks.consumer:PatientConsumer"
     app.conf.geniequeue = settings
     worker.install(app)
     app.steps["worker"].add(Housekeeping)

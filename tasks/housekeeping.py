@@ -13,10 +13,11 @@ from geniequeue.config import Settings
 from geniequeue.errors import LedgerUnavailable, RecordsUnavailable
 from geniequeue.jobs import delivery
 from geniequeue.jobs.chores import Chore, do_if_due
-from geniequeue.jobs.finish import close_ended
+from geniequeue.jobs.closing import close_ended
 from geniequeue.jobs.holder import Holder
 from geniequeue.jobs.leases import Leases
 from geniequeue.jobs.ledger import Ledger, connect
+from geniequeue.jobs.leftovers import Leftovers
 from geniequeue.jobs.sweeper import Sweeper
 from geniequeue.log import get_logger
 from tasks.keeper import running_requests
@@ -32,8 +33,10 @@ def chores_of(services: Services) -> tuple[Chore, ...]:
     """Return what is to be done again and again."""
     return (
         Chore("close-ended", 5.0, lambda: close_ended(services.records, services.ledger)),
+        Chore("late-outputs", 60.0, Leftovers(services.records, services.ledger).remove_late),
         Chore("settle-quota", 2.0, services.quota.settle),
         Chore("restore", RESTORE_EVERY_S, services.restoring.restore),
+        Chore("reconcile", RESTORE_EVERY_S, services.reconciling.reconcile),
     )
 
 
@@ -109,3 +112,4 @@ class Adoption(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is unty
         adopted = delivery.adopt(parent.task_consumer.channel, running_requests())
         if adopted:
             log.info("running jobs go on with a new connection", jobs=adopted)
+        parent.steady()

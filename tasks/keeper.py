@@ -23,7 +23,7 @@ from geniequeue.config import Settings
 from geniequeue.errors import LedgerUnavailable
 from geniequeue.jobs.broker import TASK_NAMES
 from geniequeue.jobs.holder import Holder
-from geniequeue.jobs.leases import RENEW_S, Leases, Queued
+from geniequeue.jobs.leases import Leases, Queued
 from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.log import get_logger
 from geniequeue.operations import OPERATIONS
@@ -31,11 +31,13 @@ from tasks import memory
 from tasks.stopping import hand_back, stopping
 
 LOOK_EVERY_S = 0.5
-HEED_WITHIN_S = 10.0
+"""How often leases are renewed, which is also how a cancel is heard of: a hanging child is to be dead 2 s after it."""
+MEASURE_EVERY_S = 2.0
+HEED_WITHIN_S = 1.0
 """How long a pool child may take to see a cancel by itself; it looks twice a second unless it waits for the
-record store. One that is killed leaves behind what it has stored."""
+record store."""
 LOST_WITHIN_S = 10.0
-"""How long a pool child may take to stop, and to clean up, when another attempt has its job."""
+"""How long a pool child may take to stop when another attempt has its job."""
 MARGIN_S = 1320.0
 """Of an attempt's wall clock beyond the operation's own limit: a download and an upload of 10 minutes each, and waiting
 for a store. The sandbox keeps the operation's own limit; this is for a pool child that hangs elsewhere."""
@@ -51,7 +53,8 @@ class Kept:
         request: Celery's, of the pool child that works on it.
         since: when it was first seen, monotonic s.
         attempt: '' until the child has a lease.
-        renewed, unheeded_since: monotonic s; None for not yet, and for nothing to be heeded.
+        unheeded_since: monotonic s; None while there is nothing to be heeded.
+        measured: when its memory was looked at, monotonic s.
         peak_bytes: highest resident memory of the child and its descendants that was seen.
         killed_for: why the child was killed, '' while it was not.
     """
@@ -61,8 +64,8 @@ class Kept:
     job: Queued | None = None
     attempt: str = ""
     lock: str = ""
-    renewed: float | None = None
     unheeded_since: float | None = None
+    measured: float = float("-inf")
     peak_bytes: int = 0
     killed_for: str = ""
 
@@ -110,8 +113,7 @@ class Keeper:
             if kept is None or kept.request is not request:
                 kept = self._kept[run_id] = Kept(request, now)
             self._judge_time(kept, now)
-            if kept.renewed is None or now - kept.renewed >= RENEW_S or kept.unheeded_since is not None:
-                self._renew(kept, now)
+            self._renew(kept, now)
 
     def about(self, request: Any) -> Kept | None:
         """Return what is known of a request, None for one that was never looked at."""
@@ -129,8 +131,9 @@ class Keeper:
         if renewal.attempt and not kept.attempt:
             kept.attempt = renewal.attempt
             kept.lock = f"{renewal.attempt}:{self.holder}"
-        kept.renewed = now
-        kept.peak_bytes = max(kept.peak_bytes, memory.peak_bytes(kept.request.worker_pid))
+        if now - kept.measured >= MEASURE_EVERY_S:
+            kept.measured = now
+            kept.peak_bytes = max(kept.peak_bytes, memory.peak_bytes(kept.request.worker_pid))
         if renewal.answer == "ok":
             kept.unheeded_since = None
             return

@@ -1,10 +1,9 @@
-"""Media jobs: fetch the inputs, run the operation in the sandbox, announce and store the outputs."""
+"""Media jobs: fetch the inputs, run the operation in the sandbox, store the outputs."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +15,25 @@ from geniequeue.errors import (
     PolicyError,
     RecordForbidden,
     RecordInvalid,
-    RecordNotUnique,
     RightMissing,
     UpstreamError,
 )
 from geniequeue.jobs.broker import TASK_NAMES
-from geniequeue.jobs.job import Spec, output_id_of
+from geniequeue.jobs.job import Spec
 from geniequeue.jobs.outcome import Completed
 from geniequeue.jobs.request import input_files
 from geniequeue.operations import MEDIA_QUEUE, OPERATIONS
 from geniequeue.records.protocol import Records
-from geniequeue.sandbox.inside import Limits, Output
+from geniequeue.sandbox.host import refuse_without_space
+from geniequeue.sandbox.inside import Limits
 from geniequeue.sandbox.result import SandboxResult
+from tasks import outputs
 from tasks.attempt import Attempt
 from tasks.base import JobTask
 from tasks.celery_app import app
 from tasks.worker import JOB_FOLDER_PREFIX, empty_folder, media_sandbox
 
 WORK_DONE_PERCENT = 95.0
-OUTPUTS_AT_ONCE = 50
 
 
 class MediaJob(JobTask):
@@ -44,26 +43,16 @@ class MediaJob(JobTask):
     name = TASK_NAMES[MEDIA_QUEUE]
 
     def perform(self, attempt: Attempt) -> Completed:
-        """Make and store the outputs of a media operation."""
+        """Make and store the outputs of a media operation, or adopt those that an earlier attempt has stored."""
         with job_folder(attempt) as folder:
+            adopted = outputs.adopt(attempt, folder / "in")
+            if adopted is not None:
+                return adopted
+            settings = attempt.services.settings
+            refuse_without_space(settings.media_tmp_dir, settings.min_free_bytes)
             inputs = fetch_inputs(attempt, folder)
             result = run_in_sandbox(attempt, inputs, folder)
-            attempt.peak_memory_bytes = result.peak_memory_bytes
-            outputs = [
-                store_output(attempt, number, folder / "out" / output.name, output)
-                for number, output in enumerate(result.outputs)
-            ]
-        return Completed(summary(attempt, result, outputs))
-
-    def discard(self, attempt: Attempt, *, keep: frozenset[str]) -> None:
-        """Delete the outputs that this attempt stored, but the files in `keep`."""
-        records = attempt.services.records
-        own = {"job_id": attempt.run.spec.job_id, "attempt": attempt.lease.attempt}
-        for row in records.list_items("media_job_outputs", own, limit=OUTPUTS_AT_ONCE):
-            if row["file_id"] not in keep:
-                with suppress(RecordForbidden):  # announced, never stored
-                    records.delete_file(row["file_id"])
-                records.delete_item("media_job_outputs", row["id"])
+            return outputs.store(attempt, result, folder / "out")
 
 
 @contextmanager
@@ -143,91 +132,6 @@ def checked_params(spec: Spec) -> dict[str, Any]:
     except ValidationError as error:
         message = f"The params are not valid for {spec.operation} any more: {error.messages}; send the job again."
         raise InputError(message, reason="invalid_params") from None
-
-
-def store_output(attempt: Attempt, number: int, path: Path, output: Output) -> dict[str, Any]:
-    """Announce an output with its hash, then upload it under its own id; both may have happened already."""
-    records, spec = attempt.services.records, attempt.run.spec
-    secret = attempt.services.settings.directus_secret
-    file_id = output_id_of(secret, spec.job_id, attempt.lease.attempt, number)
-    size_bytes = path.stat().st_size
-    row = {
-        "file_id": file_id,
-        "role": output.role,
-        "mime": output.mime,
-        "width_px": output.width_px,
-        "height_px": output.height_px,
-        "duration_s": output.duration_s,
-        "size_bytes": size_bytes,
-        "sha256": sha256_of(path),
-    }
-    announced = {"id": file_id, "job_id": spec.job_id, "attempt": attempt.lease.attempt, **row}
-    attempt.announced = True
-    attempt.patiently(lambda: announce(records, announced))
-    try:
-        attempt.patiently(
-            lambda: records.upload(
-                path,
-                file_id=file_id,
-                filename=f"{spec.operation}-{spec.job_id}{path.suffix}",
-                mime=output.mime,
-                folder=spec.folder_id,
-                owner_id=spec.owner_id,
-            )
-        )
-    except RecordNotUnique:
-        attempt.patiently(lambda: check_standing(records, file_id, size_bytes))
-    return {**row, "path": records.location(file_id)}
-
-
-def check_standing(records: Records, file_id: str, size_bytes: int) -> None:
-    """Check that the file which has an output's id is that output: announced with its hash, and whole.
-
-    Raises:
-        UpstreamError: it is not; the next attempt has ids of its own.
-    """
-    try:
-        whole = records.get_file(file_id).filesize == size_bytes
-    except RecordForbidden:
-        whole = False
-    if not whole:
-        raise _output_taken()
-
-
-def announce(records: Records, row: dict[str, Any]) -> None:
-    """Say which file is about to be stored, and its hash.
-
-    Raises:
-        UpstreamError: the same attempt had announced another content; the next attempt has ids of its own.
-    """
-    try:
-        records.create_item("media_job_outputs", row)
-    except RecordNotUnique:
-        standing = records.get_item("media_job_outputs", row["id"])
-        if standing["sha256"] != row["sha256"]:
-            raise _output_taken() from None
-
-
-def _output_taken() -> UpstreamError:
-    message = "The output of an earlier try stands in the way; it is tried again under another name."
-    return UpstreamError(message, reason="output_taken")
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file as hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def summary(attempt: Attempt, result: SandboxResult, outputs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what the record keeps of a completed job."""
-    return {
-        "outputs": outputs,
-        "input": dict(result.outputs[0].facts) if result.outputs else {},
-        "attempts": attempt.lease.tries,
-        "peak_memory_bytes": result.peak_memory_bytes,
-        "work_s": round(result.wall_s, 3),
-    }
 
 
 app.register_task(MediaJob())

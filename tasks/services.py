@@ -9,6 +9,7 @@ from geniequeue.accounts import Accounts
 from geniequeue.config import Settings
 from geniequeue.jobs.leases import Leases
 from geniequeue.jobs.ledger import Ledger, connect
+from geniequeue.jobs.reconciling import Reconciling
 from geniequeue.jobs.restoring import Restoring
 from geniequeue.jobs.runs import Runs
 from geniequeue.quota import Quota
@@ -18,7 +19,7 @@ from geniequeue.records.protocol import Records
 
 @dataclass(frozen=True)
 class Services:
-    """Settings, records with the service's rights, ledger, leases, quota, what restores a ledger."""
+    """Settings, records with the service's rights, ledger, leases, quota, what puts a ledger right."""
 
     settings: Settings
     records: Records
@@ -26,6 +27,7 @@ class Services:
     leases: Leases
     quota: Quota
     restoring: Restoring
+    reconciling: Reconciling
 
 
 @cache
@@ -34,11 +36,13 @@ def services_for(settings: Settings, pid: int) -> Services:
     del pid
     records, client = open_store(settings).as_service(), connect(settings.redis_url)
     ledger = Ledger(client, settings.ledger_prefix)
+    leases = Leases(ledger)
     return Services(
         settings=settings,
         records=records,
         ledger=ledger,
-        leases=Leases(ledger),
+        leases=leases,
         quota=Quota(client, records, Accounts(records)),
         restoring=Restoring(records, ledger, Runs(records, ledger, settings.ledger_prefix)),
+        reconciling=Reconciling(records, ledger, leases),
     )

@@ -12,10 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import redis
 from celery import Celery, bootsteps, signals
 
 from geniequeue.config import Settings
 from geniequeue.errors import LedgerUnavailable
+from geniequeue.jobs import fitness
 from geniequeue.jobs.keys import QueueKeys
 from geniequeue.jobs.ledger import connect
 from geniequeue.jobs.workers import BEAT_S, Workers
@@ -72,6 +74,27 @@ class Heartbeats(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is un
             self._stopped.wait(BEAT_S)
 
 
+class FitRedis(bootsteps.Step):  # type: ignore[misc]  # celery is untyped
+    """Refuse to serve a queue that Redis may throw away."""
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        refuse_eviction(parent.app.conf.geniequeue)
+
+
+def refuse_eviction(settings: Settings) -> None:
+    """End the process with a sentence where Redis drops keys when it is full; one that does not answer may yet come."""
+    try:
+        policy = fitness.evicting(connect(settings.redis_url))
+    except redis.RedisError as error:
+        log.error("Redis does not tell its eviction policy", why=fitness.sentence(error), error=str(error))
+        return
+    if policy and settings.may_evict:
+        log.warning("REDIS_EVICTION=allow: Redis may throw jobs and leases away", policy=policy)
+    elif policy:
+        sys.exit(f"geniequeue: the worker does not start: {fitness.evicts(policy)} REDIS_EVICTION=allow overrides.")
+
+
 class MediaHost(bootsteps.Step):  # type: ignore[misc]  # celery is untyped
     """Refuse to serve media without a sandbox, and remove what a killed worker left.
 
@@ -97,11 +120,11 @@ def refuse_without_sandbox(settings: Settings) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed worker left; only one media worker uses a folder, and nobody else may look into it."""
+    """Remove what a killed process left; only one media worker uses a folder, and nobody else may look into it."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     for left in folder.glob(f"{JOB_FOLDER_PREFIX}*"):
-        log.warning("removing what a killed worker left", folder=left.name)
+        log.warning("removing what a killed process left", folder=left.name)
     empty_folder(folder)
 
 
@@ -116,7 +139,7 @@ def empty_folder(folder: Path) -> None:
 
 def install(app: Celery) -> None:
     """Add the worker's own steps to an app."""
-    app.steps["worker"].update((Heartbeats, MediaHost, KeeperStep))
+    app.steps["worker"].update((FitRedis, Heartbeats, MediaHost, KeeperStep))
 
 
 def serves_media(app: Celery) -> bool:
@@ -142,10 +165,14 @@ def die_with_parent() -> None:
 
 @signals.worker_process_init.connect
 def _warm_sandbox(**_: Any) -> None:
-    """Start the sandbox with the pool child, in its main thread, to which its life is tied."""
+    """Start the sandbox with the pool child, in its main thread, to which its life is tied.
+
+    What the pool child before this one left is removed: its job may have ended with it, so nobody else would do that.
+    """
     from tasks.celery_app import app
 
     if serves_media(app):
+        remove_leftovers(app.conf.geniequeue.media_tmp_dir)
         media_sandbox(app.conf.geniequeue)
 
 

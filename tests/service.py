@@ -72,7 +72,7 @@ class Service:
         """The records of the running instance."""
         from geniequeue.records import open_store
 
-        store = open_store(load_settings(self.environ))
+        store = open_store(load_settings({**self.environ, "FAULTS_DIR": ""}))
         assert isinstance(store, EmbeddedStore)
         return store
 

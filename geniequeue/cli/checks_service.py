@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Literal
 
 import redis
 import requests
@@ -14,7 +15,8 @@ from geniequeue.cli.finding import Finding
 from geniequeue.cli.ports import LOOPBACK
 from geniequeue.config import Settings
 from geniequeue.errors import LedgerUnavailable, RecordsError, SettingsError
-from geniequeue.jobs.ledger import connect
+from geniequeue.jobs import fitness
+from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.jobs.workers import Workers
 from geniequeue.log import redact
 from geniequeue.operations import QUEUES
@@ -41,14 +43,16 @@ def _redis(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     try:
         info = client.info()
     except redis.RedisError as error:
-        yield Finding("Redis", "problem", redact(str(error)), f"{START}, or check REDIS_URL")
+        said = fitness.sentence(error)
+        yield Finding(
+            "Redis", "problem", redact(str(error)), f"{START}, or check REDIS_URL" if said == fitness.AWAY else said
+        )
         return
     yield _version(str(info.get("redis_version", "unknown")), settings)
-    policy = info.get("maxmemory_policy", "unknown")
-    if policy == "noeviction":
-        yield Finding("Redis memory", "ok", "maxmemory-policy noeviction")
-    else:
-        yield Finding("Redis memory", "problem", f"maxmemory-policy {policy}", "jobs get lost: set it to noeviction")
+    why_not = fitness.unfit(Ledger(client, settings.ledger_prefix))
+    if why_not:
+        yield Finding("Redis writes", "problem", "it refuses them", why_not)
+    yield _policy(str(info.get("maxmemory_policy", "unknown")), settings)
     if info.get("aof_enabled"):
         yield Finding("Redis disk", "ok", "append-only file on")
     else:
@@ -63,6 +67,13 @@ def _version(version: str, settings: Settings) -> Finding:
         advice = "fine for development; in production run a current server and set REDIS_URL"
         return Finding("Redis", "warning", f"{version}{', embedded' if embedded else ''}", advice)
     return Finding("Redis", "ok", version)
+
+
+def _policy(policy: str, settings: Settings) -> Finding:
+    if policy == fitness.SAFE_POLICY:
+        return Finding("Redis memory", "ok", f"maxmemory-policy {policy}")
+    verdict: Literal["warning", "problem"] = "warning" if settings.may_evict else "problem"
+    return Finding("Redis memory", verdict, f"maxmemory-policy {policy}", "jobs get lost: set it to noeviction")
 
 
 def _redis_clock(client: redis.Redis) -> Finding:

@@ -12,9 +12,10 @@ from typing import Any, get_args
 import click
 
 from geniequeue.cli import show
-from geniequeue.cli.exits import explained
+from geniequeue.cli.exits import COMPLETED, JOB_FAILED, explained
 from geniequeue.cli.follow import await_final, exit_code
 from geniequeue.cli.session import open_session
+from geniequeue.cli.stuck import print_stuck
 from geniequeue.jobs.job import State
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print JSON.")
@@ -35,10 +36,19 @@ def status(job: object, json_: bool) -> None:
 
 @click.command()
 @click.option("--state", type=click.Choice(get_args(State)), help="Only jobs in this state.")
+@click.option("--stuck", is_flag=True, help="Only what does not go on, with why and what to do; 1 where there is any.")
+@click.option("--longer-than", default=60.0, metavar="SECONDS", help="How long a stuck job has waited; 60.")
 @as_json
-def jobs(state: str | None, json_: bool) -> None:
-    """List the newest jobs: of all users, or with Directus those that your account may see."""
+def jobs(state: str | None, stuck: bool, longer_than: float, json_: bool) -> None:
+    """List the newest jobs: of all users, or with Directus those that your account may see.
+
+    With --stuck look into Redis and the records, on a host that has the service's settings.
+    """
+    if stuck and state:
+        raise click.UsageError("--stuck: expected it without --state, got both; it looks at every state")
     with explained():
+        if stuck:
+            sys.exit(JOB_FAILED if print_stuck(longer_than, json_=json_) else COMPLETED)
         found = open_session().api.jobs(state)
     _print(found) if json_ else show.jobs(found)
 

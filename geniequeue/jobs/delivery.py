@@ -15,6 +15,8 @@ import kombu
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
+from geniequeue.faults import reach
+
 KOMBU = (5, 7)
 VISIBILITY_TIMEOUT_S = 10 * 365 * 86_400
 """Never: the scan for messages that are not acknowledged finds nothing."""
@@ -24,6 +26,11 @@ class Kept(kombu_redis.QoS):
     """Messages that a worker has taken: one that is rejected goes back to the front, where it came from."""
 
     restore_at_shutdown = False
+
+    def ack(self, delivery_tag: str) -> None:
+        """Forget a message: its job is done, put off or put back."""
+        reach("broker.ack")
+        super().ack(delivery_tag)  # type: ignore[no-untyped-call]
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give a message back, or drop it."""

@@ -14,14 +14,11 @@ from typing import Any
 from geniequeue.errors import RecordForbidden, RecordNotUnique
 from geniequeue.jobs.job import Run
 from geniequeue.jobs.ledger import Ledger
-from geniequeue.jobs.notes import Notes
 from geniequeue.jobs.outcome import Cancelled, Completed, Failed, Final
 from geniequeue.jobs.unit import end_unit
 from geniequeue.log import get_logger
 from geniequeue.quota.units import Units
 from geniequeue.records.protocol import Item, Records
-
-CLOSED_AT_ONCE = 50
 
 log = get_logger(__name__)
 
@@ -76,20 +73,10 @@ def finish(
     ended = _claim_result(service, run, attempt, outcome, peak_memory_bytes)
     if not _overtaken(ledger, run):
         end_unit(Units(ledger.client), run, ended.outcome, ended.attempt)
-        _tell_item(service, run, ended)
+        tell_item(service, run, ended)
     moved = ledger.finish(run, attempt, ended.outcome)
     log.info("job ended", outcome=outcome_name(ended.outcome), won=ended.won, ledger=moved)
     return ended
-
-
-def close_ended(service: Records, ledger: Ledger) -> int:
-    """Close the runs that have ended; return how many. A crash in the middle leaves them for the next time."""
-    notes, closed = Notes(ledger), 0
-    while run_ids := notes.ended_runs(CLOSED_AT_ONCE):
-        service.update_items("media_job_runs", run_ids, {"open": False})
-        notes.forget_ended(run_ids)
-        closed += len(run_ids)
-    return closed
 
 
 def _claim_result(
@@ -106,9 +93,14 @@ def _claim_result(
         service.create_item("media_job_results", row)
     except RecordNotUnique:
         standing = service.get_item("media_job_results", run.id)
-        about = standing["finished_at"], standing["peak_memory_bytes"], standing["attempt"]
-        return Ended(outcome_of(standing), _same(standing, row), *about)
+        return ended_as(standing, won=_same(standing, row))
     return Ended(outcome, True, row["finished_at"], peak_memory_bytes, row["attempt"])
+
+
+def ended_as(row: Item, *, won: bool = False) -> Ended:
+    """Read from a result row how its run has ended."""
+    about = row["finished_at"], row["peak_memory_bytes"], row["attempt"]
+    return Ended(outcome_of(row), won, *about)
 
 
 def _overtaken(ledger: Ledger, run: Run) -> bool:
@@ -117,7 +109,7 @@ def _overtaken(ledger: Ledger, run: Run) -> bool:
     return known is not None and int(known["round"]) > run.round
 
 
-def _tell_item(service: Records, run: Run, ended: Ended) -> None:
+def tell_item(service: Records, run: Run, ended: Ended) -> None:
     """Write the end into the item, unless it is gone."""
     try:
         fields = item_fields(ended.outcome, ended.finished_at, ended.peak_memory_bytes)

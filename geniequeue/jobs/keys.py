@@ -37,6 +37,10 @@ class QueueKeys:
         """Counter of job numbers."""
         return self._key("id")
 
+    def largest(self) -> str:
+        """Largest job number that was given or is on record; gone when Redis was emptied."""
+        return f"gq:largest:{self.queue}"
+
     def prioritized(self) -> str:
         """Sorted set of waiting jobs with a priority above 0."""
         return self._key("prioritized")
@@ -93,14 +97,20 @@ class QueueKeys:
 def job_index(job_key: str) -> str:
     """Hash `run`, `round`, `bull`, `attempt` of a job's latest run; `job_key` from `job.job_key`.
 
-    `over` is an attempt that may write no more though no newer one has begun, `asked` the call that got the lease.
+    `over` is an attempt that may write no more though no newer one has begun, `asked` the call that got the lease,
+    `holder` the process that got it.
     """
     return f"gq:job:{job_key}"
 
 
 def ended_runs() -> str:
-    """Set of the ids of runs that have ended everywhere but for their own row, which says open still."""
+    """Set `<run>/<job>` of runs that have ended everywhere but for their own row, which says open still."""
     return "gq:ended"
+
+
+def late_rows() -> str:
+    """Time and id of the last announced output that was looked at a second time."""
+    return "gq:late-rows"
 
 
 def given_up(run_id: str) -> str:
@@ -119,8 +129,18 @@ def epoch() -> str:
 
 
 def restored() -> str:
-    """Hash `all`: the records' open runs were all compared once in this epoch; `offset`: where to look on."""
+    """Hash `all`: the records' open runs were all compared once in this epoch; `after`: the mark to look on from."""
     return "gq:restored"
+
+
+def restoring() -> str:
+    """Names the one worker that restores, with a token of its own for each time that the lead is taken."""
+    return "gq:restoring"
+
+
+def restoring_leads() -> str:
+    """Counter of the times that this lead was taken: the first part of each token."""
+    return "gq:restoring:leads"
 
 
 def sweeper() -> str:
@@ -131,6 +151,11 @@ def sweeper() -> str:
 def sweeper_leads() -> str:
     """Counter of the times that the lead was taken: the first part of each token."""
     return "gq:sweeper:leads"
+
+
+def ping() -> str:
+    """Written to see whether Redis takes writes."""
+    return "gq:ping"
 
 
 def workers() -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, cast
 
+from geniequeue import metrics
 from geniequeue.jobs import broker, keys
 from geniequeue.jobs.job import Run, Spec
 from geniequeue.jobs.keys import QueueKeys
@@ -19,7 +20,6 @@ from geniequeue.jobs.stored import object_of
 from geniequeue.scripts import Scripts
 
 LEASE_S = 8.0
-RENEW_S = 2.0
 
 PutBack = Literal["back", "leased", "elsewhere", "not leader"]
 Resent = Literal["sent", "leased", "not due", "elsewhere", "not leader"]
@@ -87,7 +87,7 @@ class Leases:
         return _queued(queue, bull, cast("list[str | None]", stored))
 
     def active(self, queue: str) -> list[tuple[Queued, str | None]]:
-        """Return the jobs of a queue that are active, each with its lock."""
+        """Return the jobs of a queue that are active, each with its lock, which lasts no longer than a lease."""
         k = self._keys(queue)
         with reachable():
             numbers = cast("list[str]", self._redis.lrange(k.active(), 0, -1))
@@ -95,10 +95,14 @@ class Leases:
             for number in numbers:
                 pipeline.hmget(k.job(number), ["index", "data", "priority", "name"])
                 pipeline.get(k.lock(number))
+                pipeline.pttl(k.lock(number))
             answers = pipeline.execute()
+            for number, left_ms in zip(numbers, answers[2::3], strict=True):
+                if left_ms > LEASE_S * 1000:  # Redis' clock was set back
+                    self._redis.pexpire(k.lock(number), int(LEASE_S * 1000))
         jobs = (
             (_queued(queue, k.job(number), stored), lock)
-            for number, stored, lock in zip(numbers, answers[::2], answers[1::2], strict=True)
+            for number, stored, lock in zip(numbers, answers[::3], answers[1::3], strict=True)
         )
         return [(job, lock) for job, lock in jobs if job is not None]
 
@@ -131,7 +135,7 @@ class Leases:
         k, number = self._keys(job.run.queue), job.run.number
         names = [
             *(job.index, k.job(number), k.lock(number), k.prioritized(), k.wait(), k.active(), k.events()),
-            *(broker.broker_list(job.run), keys.sweeper()),
+            *(broker.broker_list(job.run), keys.sweeper(), metrics.key()),
         ]
         counted = "" if loss.counted is None else str(int(loss.counted))
         message = self._envelopes.message(job.run)
@@ -143,7 +147,7 @@ class Leases:
         k, number = self._keys(job.run.queue), job.run.number
         names = [
             *(job.index, k.job(number), k.lock(number), k.prioritized(), k.wait(), k.delayed(), k.events()),
-            *(broker.broker_list(job.run), keys.sweeper()),
+            *(broker.broker_list(job.run), keys.sweeper(), metrics.key()),
         ]
         return cast("Resent", self._call("resend", names, [number, self._envelopes.message(job.run), token]))
 

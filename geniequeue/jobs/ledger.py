@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 
 import redis
 
+from geniequeue import metrics
 from geniequeue.errors import LedgerUnavailable
 from geniequeue.jobs import keys
 from geniequeue.jobs.job import Entry, Lease, Run, Spec
@@ -21,6 +22,7 @@ from geniequeue.jobs.outcome import Cancelled, Completed, Failed, Final
 from geniequeue.jobs.stats import Overview, QueueCounts, TaxonomyFigures
 from geniequeue.jobs.stored import CANCELLED_REASON, entry_of, object_of
 from geniequeue.operations import OPERATIONS, QUEUES
+from geniequeue.redis_budget import BudgetedConnection, BudgetedTLSConnection
 from geniequeue.scripts import Scripts
 
 CANCEL_FLAG_S = 86_400
@@ -39,6 +41,7 @@ def connect(url: str, *, name: str | None = None) -> redis.Redis:
     """
     return redis.Redis.from_url(
         url,
+        connection_class=BudgetedTLSConnection if url.startswith("rediss:") else BudgetedConnection,
         decode_responses=True,
         socket_timeout=REDIS_TIMEOUT_S,
         socket_connect_timeout=REDIS_TIMEOUT_S,
@@ -83,18 +86,23 @@ class Ledger:
     def ping(self) -> None:
         """Raise `LedgerUnavailable` unless Redis answers and takes writes."""
         with reachable():
-            self._redis.set("gq:ping", "1", px=60_000)
+            self._redis.set(keys.ping(), "1", px=60_000)
 
     def next_number(self, queue: str) -> str:
-        """Return the next job number of a queue, one that no job has."""
+        """Return the next job number of a queue, one that no job has; '' until `number_from` was called."""
         k = self.queue_keys(queue)
-        return str(self._call("number", [k.number()], [k.job("")])[0])
+        return _number(self._call("number", [k.number(), k.largest()], [k.job("")])[0])
 
     def current_or_number(self, job_key: str, queue: str) -> tuple[Mapping[str, str] | None, str]:
-        """Return what `current` does; where that is None, also the next number of the queue, in the same round trip."""
+        """Return what `current` does; where that is None, what `next_number` does, in the same round trip."""
         k = self.queue_keys(queue)
-        number, *known = self._call("number", [k.number(), keys.job_index(job_key)], [k.job("")])
-        return (dict(zip(("run", "round", "bull"), known, strict=True)), "") if known else (None, str(number))
+        number, *known = self._call("number", [k.number(), k.largest(), keys.job_index(job_key)], [k.job("")])
+        return (dict(zip(("run", "round", "bull"), known, strict=True)), "") if known else (None, _number(number))
+
+    def number_from(self, queue: str, largest: int) -> bool:
+        """Let the numbers of a queue go on above the largest one on record; False where Redis knows it already."""
+        with reachable():
+            return bool(self._redis.set(self.queue_keys(queue).largest(), largest, nx=True))
 
     def current(self, job_key: str) -> Mapping[str, str] | None:
         """Return `run`, `round`, `bull` of a job's latest run as far as Redis knows."""
@@ -138,14 +146,17 @@ class Ledger:
             the lease, or why there is none.
         """
         k = self.queue_keys(run.queue)
-        answer = self._call(
-            "lease",
-            [
-                *(keys.job_index(run.key), k.job(run.number), k.lock(run.number), k.prioritized(), k.wait()),
-                *(k.delayed(), k.active(), k.completed(), k.failed(), k.events(), k.meta(), k.paused()),
-            ],
-            [run.number, run.id, worker, int(lease_s * 1000), holder or worker, uuid.uuid4().hex],
-        )
+        names = [
+            *(keys.job_index(run.key), k.job(run.number), k.lock(run.number), k.prioritized(), k.wait()),
+            *(k.delayed(), k.active(), k.completed(), k.failed(), k.events(), k.meta(), k.paused()),
+            metrics.key(),
+        ]
+        args = [run.number, run.id, worker, int(lease_s * 1000), holder or worker, uuid.uuid4().hex]
+        try:
+            answer = self._call("lease", names, args)
+        except LedgerUnavailable:
+            # a lease that was given, but not heard of, would keep the job from everybody until it ran out
+            answer = self._call("lease", names, args)
         if answer[0] == "given":
             attempt, tries, losses, killed_for = answer[1:]
             return Lease(attempt, tries, losses, killed_for)
@@ -178,7 +189,7 @@ class Ledger:
             "delay",
             [
                 *(keys.job_index(run.key), k.job(run.number), k.lock(run.number)),
-                *(k.active(), k.delayed(), k.events()),
+                *(k.active(), k.delayed(), k.events(), metrics.key()),
             ],
             [run.number, attempt, int(after_s * 1000), reason, int(counted)],
         )
@@ -187,17 +198,18 @@ class Ledger:
     def finish(self, run: Run, attempt: int | None, outcome: Final) -> Finish:
         """Move a job to its final set; without an attempt only a job that is not active."""
         k = self.queue_keys(run.queue)
-        name, returned, reason = _final_fields(outcome)
+        name, returned, reason = final_fields(outcome)
         answer = self._call(
             "finish",
             [
                 *(keys.job_index(run.key), k.job(run.number), k.lock(run.number), k.prioritized(), k.wait()),
                 *(k.delayed(), k.active(), k.completed(), k.failed(), k.events(), k.counts()),
                 *(k.cancel(run.number), k.paused(), keys.ended_runs()),
+                metrics.key(),
             ],
             [
                 *(run.number, "" if attempt is None else attempt, name, json.dumps(returned), reason),
-                "" if run.ledger_only else run.id,
+                "" if run.ledger_only else f"{run.id}/{run.spec.job_id}",
             ],
         )
         return cast("Finish", answer)
@@ -266,7 +278,12 @@ class Ledger:
 _SCRIPTS = ("number", "accept", "lease", "progress", "delay", "finish", "entry", "stats", "trim")
 
 
-def _final_fields(outcome: Final) -> tuple[str, Mapping[str, Any], str]:
+def _number(given: int) -> str:
+    return str(given) if given > 0 else ""
+
+
+def final_fields(outcome: Final) -> tuple[str, Mapping[str, Any], str]:
+    """Return an outcome's name, `returnvalue` and `failedReason`."""
     match outcome:
         case Completed(result):
             return "completed", result, ""

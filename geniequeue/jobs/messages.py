@@ -1,7 +1,8 @@
 """Waiting jobs whose message is lost, and messages that dead workers left behind.
 
 kombu pops a message and notes it in `unacked` in two steps; what is killed in between loses it. So a job at the front
-of the ledger has no message when none is in its list and no worker has taken one.
+of the ledger has no message when none is in its list and no worker has taken one. A job that BullMQ's tools made wait
+has none either; whether it had ended before is seen from what they leave of its hash.
 """
 
 from __future__ import annotations
@@ -33,7 +34,14 @@ class Messages:
         self._redis: Any = ledger.client
 
     def lost(self, queue: str) -> Iterator[Queued]:
-        """Yield jobs at the front of a queue that wait without a message."""
+        """Yield jobs at the front of a queue that wait without a message, and still have to run."""
+        return (job for job, retried in self._without_message(queue) if not retried)
+
+    def retried(self, queue: str) -> Iterator[Queued]:
+        """Yield jobs at the front of a queue that wait without a message, and had ended before."""
+        return (job for job, retried in self._without_message(queue) if retried)
+
+    def _without_message(self, queue: str) -> Iterator[tuple[Queued, bool]]:
         k = self._ledger.queue_keys(queue)
         with reachable():
             taken = self._taken()
@@ -43,12 +51,15 @@ class Messages:
         known: dict[str, tuple[set[str], bool]] = {}
         for number in numbers:
             job = self._leases.find(k.job(number))
-            if job is None or job.run.bull_job_id in taken or self._age_s(job, now_s) < YOUNG_S:
+            if job is None or job.run.bull_job_id in taken:
+                continue
+            age_s, retried = self._past(job, now_s)
+            if age_s < YOUNG_S:
                 continue
             name = broker.broker_list(job.run)
             messages, whole = known.get(name) or known.setdefault(name, self._listed(name))
             if whole and job.run.bull_job_id not in messages:
-                yield job
+                yield job, retried
 
     def forget_dead(self) -> int:
         """Delete what workers took long ago and do not work on; return how many messages that were."""
@@ -81,11 +92,18 @@ class Messages:
             messages = cast("list[str]", self._redis.lrange(name, -MOST_LISTED, -1))
         return {bull for message in messages if (bull := _bull_of(json.loads(message)))}, len(messages) < MOST_LISTED
 
-    def _age_s(self, job: Queued, now_s: int) -> float:
+    def _past(self, job: Queued, now_s: int) -> tuple[float, bool]:
+        """Return how long ago a waiting job was accepted in s, and whether it had ended before.
+
+        BullMQ's retry deletes when the last try began, which we never do, and the half of the end that it knows: of a
+        failed job the reason, of a completed one the value.
+        """
         k = self._ledger.queue_keys(job.run.queue)
+        names = ["timestamp", "returnvalue", "processedOn", "ats", "progress"]
         with reachable():
-            accepted_ms = self._redis.hget(k.job(job.run.number), "timestamp")
-        return now_s - int(accepted_ms or 0) / 1000
+            accepted_ms, returned, began, tries, progress = self._redis.hmget(k.job(job.run.number), names)
+        ended = returned is not None or (began is None and (int(tries or 0) > 0 or progress == "100"))
+        return now_s - int(accepted_ms or 0) / 1000, ended
 
 
 def _bull_of(message: dict[str, Any]) -> str | None:

@@ -5,7 +5,7 @@ Losing a note costs time or a call, never a job: the records say the same, only 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import cast
 
 from geniequeue.jobs import keys
@@ -41,17 +41,18 @@ class Notes:
     def has_ended(self, run: Run) -> bool:
         """Tell whether a run has ended everywhere but for its own row, which is closed later."""
         with reachable():
-            return bool(self._redis.sismember(keys.ended_runs(), run.id))
+            return bool(self._redis.sismember(keys.ended_runs(), f"{run.id}/{run.spec.job_id}"))
 
-    def ended_runs(self, limit: int) -> list[str]:
-        """Return the ids of some runs whose rows are to be closed."""
+    def ended_runs(self, limit: int) -> dict[str, str]:
+        """Return the ids of some runs whose rows are to be closed, each with its job's."""
         with reachable():
-            return cast("list[str]", self._redis.srandmember(keys.ended_runs(), limit))
+            found = cast("list[str]", self._redis.srandmember(keys.ended_runs(), limit))
+        return {run_id: job_id for run_id, _, job_id in (note.partition("/") for note in found)}
 
-    def forget_ended(self, run_ids: Sequence[str]) -> None:
+    def forget_ended(self, ended: Mapping[str, str]) -> None:
         """Forget runs whose rows were closed."""
         with reachable():
-            self._redis.srem(keys.ended_runs(), *run_ids)
+            self._redis.srem(keys.ended_runs(), *(f"{run_id}/{job_id}" for run_id, job_id in ended.items()))
 
     def _now_s(self) -> int:
         return self._redis.time()[0]

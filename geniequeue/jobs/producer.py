@@ -155,7 +155,7 @@ class Producer:
             request_id=request.request_id,
         )
         key, queue = job_key(spec.job_id, principal.user_id), OPERATIONS[spec.operation].queue
-        standing, number = self._ledger.current_or_number(key, queue)
+        standing, number = self.runs.numbers.current_or_next(key, queue)
         if standing is None:
             self._check_quota(spec)
             run = self.runs.new(spec, run_id_of(key, 1), 1, number, ledger_only=True)

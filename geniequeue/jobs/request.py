@@ -207,6 +207,7 @@ def row_of(run: Run) -> dict[str, Any]:
         "spec": run.spec.as_json(),
         "priority": run.spec.priority,
         "bull_job_id": run.bull_job_id,
+        "number": int(run.number),
         "accepted_at": run.accepted_at,
         "open": True,
     }

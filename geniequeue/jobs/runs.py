@@ -8,7 +8,7 @@ the other one has given up because the records did not answer.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,9 +17,10 @@ from typing import Any
 from geniequeue.errors import RecordForbidden, RecordNotUnique, RecordsUnavailable, RequestRefused, RightMissing
 from geniequeue.jobs import broker
 from geniequeue.jobs.finish import finish, item_fields, now_iso, outcome_of
-from geniequeue.jobs.job import Run, Spec, bull_job_id, run_id_of
+from geniequeue.jobs.job import Run, Spec, bull_job_id, number_of, run_id_of
 from geniequeue.jobs.ledger import Ledger
 from geniequeue.jobs.notes import LATE_S, Notes
+from geniequeue.jobs.numbers import Numbers
 from geniequeue.jobs.outcome import Failed, Final
 from geniequeue.jobs.request import row_of, run_from_row
 from geniequeue.log import get_logger
@@ -58,6 +59,7 @@ class Runs:
         self._ledger = ledger
         self._prefix = prefix
         self._notes = Notes(ledger)
+        self.numbers = Numbers(service, ledger)
         self._envelopes = broker.Envelopes()
 
     def known(self, spec: Spec) -> tuple[Run | None, str]:
@@ -65,7 +67,7 @@ class Runs:
 
         Where Redis has forgotten a run, creating it again will tell.
         """
-        known, number = self._ledger.current_or_number(spec.job_id, OPERATIONS[spec.operation].queue)
+        known, number = self.numbers.current_or_next(spec.job_id, OPERATIONS[spec.operation].queue)
         if known is None:
             return None, number
         try:
@@ -114,7 +116,7 @@ class Runs:
     def new(self, spec: Spec, run_id: str, round_: int, number: str = "", *, ledger_only: bool = False) -> Run:
         """Return a run with its number, or with the next one of its queue; nothing is written but the counter."""
         queue = OPERATIONS[spec.operation].queue
-        bull = bull_job_id(self._prefix, queue, number or self._ledger.next_number(queue))
+        bull = bull_job_id(self._prefix, queue, number or self.numbers.next(queue))
         return Run(run_id, round_, queue, bull, spec, accepted_at=now_iso(), ledger_only=ledger_only)
 
     def wait_for(self, run: Run) -> Accepted:
@@ -175,10 +177,10 @@ class Runs:
 
     def _renumbered(self, run: Run) -> Run:
         """Return a run with another number, told to the records: Redis was emptied, and its own was given anew."""
-        bull = bull_job_id(self._prefix, run.queue, self._ledger.next_number(run.queue))
+        bull = bull_job_id(self._prefix, run.queue, self.numbers.next(run.queue))
         log.warning("run gets another number", job_id=run.spec.job_id, bull_job_id=run.bull_job_id, now=bull)
         if not run.ledger_only:
-            self._service.update_item("media_job_runs", run.id, {"bull_job_id": bull})
+            self._service.update_item("media_job_runs", run.id, {"bull_job_id": bull, "number": int(number_of(bull))})
             self._service.update_item("media_jobs", run.spec.job_id, {"bull_job_id": bull})
         return replace(run, bull_job_id=bull)
 
@@ -191,14 +193,24 @@ class Runs:
             self._notes.give_up(run)
             raise
 
-    def restore(self, run: Run) -> None:
-        """Write a run into a ledger that has forgotten it; what runs at this moment stays as it is."""
+    def restore(self, run: Run, forget: Callable[[], bool]) -> bool:
+        """Write a run into a ledger that has lost it; what runs at this moment stays as it is.
+
+        Args:
+            forget: takes what is left of it out of the ledger; False where it is there after all.
+
+        Returns:
+            whether it was written.
+        """
         if not self._ledger.is_leased(run):
             self._say_queued(run)
-        log.warning("run restored", job_id=run.spec.job_id, round=run.round)
-        written, _ = self.push(run, least_attempt=self._attempts_on_record(run))
-        if not written:
+        least_attempt = self._attempts_on_record(run)
+        written = forget() and self.push(run, least_attempt=least_attempt)[0]
+        if written:
+            log.warning("run restored", job_id=run.spec.job_id, round=run.round)
+        else:
             self._undo_late_queued(run)
+        return written
 
     def _take_over(self, run: Run) -> Accepted:
         log.warning("acceptance taken over", job_id=run.spec.job_id, round=run.round)

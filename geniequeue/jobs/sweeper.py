@@ -12,16 +12,19 @@ from typing import cast
 
 from geniequeue.jobs import keys
 from geniequeue.jobs.holder import Holder, holder_in_lock
+from geniequeue.jobs.lead import Lead
 from geniequeue.jobs.leases import LEASE_S, Leases, Loss, Queued
 from geniequeue.jobs.ledger import Ledger, reachable
 from geniequeue.jobs.messages import Messages
+from geniequeue.jobs.strangers import Strangers
 from geniequeue.log import get_logger
 from geniequeue.operations import QUEUES
-from geniequeue.scripts import Scripts
 
 LEAD_S = 3.0
 DUE_AT_ONCE = 100
 COMPARE_EVERY_S = 15.0
+GAP_S = 5.0
+"""How much time may pass between two sweeps, by any clock, before leases may have run out that nobody could renew."""
 
 log = get_logger(__name__)
 
@@ -40,21 +43,24 @@ class Sweeper:
         self._redis = ledger.client
         self._leases = leases
         self._messages = Messages(ledger, leases)
+        self._strangers = Strangers(ledger)
         self._compared = float("-inf")
-        self._holder = holder
         self._clock = clock
-        self._scripts = Scripts(self._redis, "geniequeue.jobs", ("lead",))
+        self._lead = Lead(self._redis, keys.sweeper(), keys.sweeper_leads(), holder, LEAD_S)
         self._steady_since: float | None = None
+        self._seen = (float("inf"), float("inf"))
 
     def sweep(self) -> int:
         """Sweep once where this sweeper leads; return how many jobs were moved."""
         try:
-            token = self._lead()
+            token = self._lead.take()
+            self._look_at_clocks()
             if self._steady_since is None:
                 self._steady_since = self._clock()
             if not token:
                 return 0
-            return sum(self._sweep_queue(queue, token) for queue in QUEUES) + self._compare_messages(token)
+            self._strangers.keep_out()
+            return sum(self._sweep_queue(queue, token) for queue in QUEUES) + self._compare(token)
         except BaseException:
             # holders get one lease time to take theirs again before anyone judges
             self._steady_since = None
@@ -68,12 +74,12 @@ class Sweeper:
             moved += self._leases.resend(job, token=token) == "sent"
         return moved
 
-    def _compare_messages(self, token: str) -> int:
-        """Send what waits without a message, once in a while; return how many jobs that were."""
+    def _compare(self, token: str) -> int:
+        """Send what waits without a message, and fail what is not ours, once in a while; return how many jobs."""
         if self._clock() - self._compared < COMPARE_EVERY_S:
             return 0
         self._compared = self._clock()
-        sent = 0
+        sent = sum(self._strangers.refuse(queue, token) for queue in QUEUES)
         for queue in QUEUES:
             for job in self._messages.lost(queue):
                 log.warning("a message was lost, it is sent again", bull_job_id=job.run.bull_job_id)
@@ -99,6 +105,16 @@ class Sweeper:
             log.error("a worker was lost with its job", bull_job_id=job.run.bull_job_id, why=evidence)
         return answer == "back"
 
+    def _look_at_clocks(self) -> None:
+        """Count from now on again where a clock has jumped, or this process waited long for Redis or stood still."""
+        with reachable():
+            seconds, microseconds = self._redis.time()
+        seen = (self._clock(), seconds + microseconds / 1e6)
+        passed = [now - before for now, before in zip(seen, self._seen, strict=True)]
+        self._seen = seen
+        if max(passed) > GAP_S or min(passed) < -GAP_S:
+            self._steady_since = None
+
     def _may_judge(self) -> bool:
         """Tell whether Redis has served for a lease time, as far as this process and Redis itself know."""
         if self._steady_since is None or self._clock() - self._steady_since < LEASE_S:
@@ -106,12 +122,3 @@ class Sweeper:
         with reachable():
             uptime_s = cast("dict[str, int]", self._redis.info("server"))["uptime_in_seconds"]
         return uptime_s > LEASE_S
-
-    def _lead(self) -> str:
-        """Return the token of the lead, '' while another one has it."""
-        with reachable():
-            standing = cast("str | None", self._redis.get(keys.sweeper()))
-            leader = holder_in_lock(standing)
-            replaceable = standing if leader is not None and leader.is_gone() else ""
-            names = [keys.sweeper(), keys.sweeper_leads()]
-            return str(self._scripts.call("lead", names, [replaceable, str(self._holder), int(LEAD_S * 1000)]))

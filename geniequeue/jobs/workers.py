@@ -13,6 +13,7 @@ from geniequeue.operations import QUEUES
 
 BEAT_S = 2.0
 GONE_AFTER_S = 7.0
+FORGOTTEN_AFTER_S = 3600
 
 
 class Workers:
@@ -29,8 +30,11 @@ class Workers:
         """Say that a worker lives and which queues it serves."""
         with reachable():
             now_s = self._now_s()
-            self._redis.zadd(keys.workers(), dict.fromkeys((f"{queue}|{node}" for queue in queues), now_s))
-            self._redis.zremrangebyscore(keys.workers(), 0, now_s - 3600)
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.zadd(keys.workers(), dict.fromkeys((f"{queue}|{node}" for queue in queues), now_s))
+            pipeline.zremrangebyscore(keys.workers(), 0, now_s - FORGOTTEN_AFTER_S)
+            pipeline.expire(keys.workers(), FORGOTTEN_AFTER_S)
+            pipeline.execute()
 
     def leave(self, node: str, queues: Sequence[str]) -> None:
         """Say that a worker stops."""

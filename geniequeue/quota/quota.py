@@ -26,7 +26,7 @@ from geniequeue.errors import (
     ServiceTokenRefused,
     SourceSlow,
 )
-from geniequeue.metrics import QUOTA_UNVERIFIED
+from geniequeue.metrics import QUOTA_UNVERIFIED, Numbers
 from geniequeue.operations import OPERATIONS
 from geniequeue.quota.budget import Budget, Caller
 from geniequeue.quota.fail_open import fails_open
@@ -81,6 +81,7 @@ class Quota:
         clock: Callable[[], float] = time.time,
         budget_s: float = BUDGET_S,
     ) -> None:
+        self.numbers = Numbers(client)
         self._units = Units(client, clock)
         self._source = Source(records, accounts)
         self._settler = Settler(self._units, self._source)

@@ -20,6 +20,15 @@ def open_store(settings: Settings, *, patience_s: float | None = None) -> Record
     Raises:
         RecordsUnavailable: the embedded store's folder cannot be used.
     """
+    store = _opened(settings, patience_s)
+    if settings.faults_dir is None:
+        return store
+    from geniequeue.records.watched import watched
+
+    return watched(store)
+
+
+def _opened(settings: Settings, patience_s: float | None) -> RecordStore:
     if settings.directus_url is not None:
         from geniequeue.records.directus import DirectusStore
         from geniequeue.records.service_token import FixedToken, TokenFile

@@ -81,6 +81,7 @@ MEDIA_JOB_RUNS = Collection(
         Field("spec", "json", "inputs and params as checked", nullable=False),
         Field("priority", "integer", "0 to 2097151, lower first", nullable=False),
         Field("bull_job_id", "string", "its name in the ledger", nullable=False, indexed=True),
+        Field("number", "bigint", "the last part of that name, so that numbers have an order", indexed=True),
         Field("accepted_at", "timestamp", "when it was accepted", nullable=False, fill="now"),
         Field("open", "boolean", "false once the run has ended", nullable=False, default=True, indexed=True),
         Field("attempt", "integer", "the latest attempt beyond its first one, so that Redis may forget the number"),
@@ -116,6 +117,8 @@ MEDIA_JOB_OUTPUTS = Collection(
         Field("duration_s", "float"),
         Field("size_bytes", "bigint"),
         Field("sha256", "string", "of the content, in lower-case hex"),
+        Field("work", "json", "of how many files it is one, and figures of the work, for an attempt that adopts it"),
+        Field("announced_at", "timestamp", "set by the store", fill="now", indexed=True),
     ),
 )
 

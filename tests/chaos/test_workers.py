@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 
 from geniequeue.config import embedded_values
@@ -23,7 +26,8 @@ def main_and_child(service: Service) -> tuple[int, int]:
     """Return the main process of the media worker and its pool child."""
     pids = service.worker_pids("media-jobs")
     parents = {pid: int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in pids}
-    [child] = [pid for pid, parent in parents.items() if parent in pids]
+    # the oldest: a process that is about to become the sandbox looks the same
+    child = next(pid for pid, parent in parents.items() if parent in pids)
     return parents[child], child
 
 
@@ -38,6 +42,26 @@ def await_encode(service: Service) -> None:
     """Wait until an attempt has its input."""
     tmp = service.folder / "media-tmp"
     await_true(lambda: any(tmp.glob("job-*/in/*")), 20, lambda: f"no job starts:\n{service.log()[-3000:]}")
+
+
+def stop_sandbox(service: Service) -> list[int]:
+    """Let the work of the running job stand still, so that it lasts; return the processes that were stopped."""
+    child = main_and_child(service)[1]
+    stopped = [pid for pid in _descendants(child) if pid != child]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    return stopped
+
+
+@contextmanager
+def standing_still(service: Service) -> Iterator[None]:
+    """Let the running job end after the block and not before."""
+    stopped = stop_sandbox(service)
+    try:
+        yield
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
 
 
 def entry_of(service: Service, job_id: str) -> dict[str, str]:
@@ -104,6 +128,25 @@ def test_f2_a_worker_that_slept_through_its_lease_writes_nothing_more(
     assert attempts_of(service, job_id) == 2
 
 
+@pytest.mark.long
+def test_f3_a_message_that_was_lost_on_its_way_is_sent_again(service: Service, token: str, photo: Path) -> None:
+    """kombu takes a message and notes that it has it in two steps; a worker killed in between leaves neither."""
+    job_id = service.create(token, "resize_image", photo, {"width": 64})
+    service.hold_workers()
+    try:
+        client = redis_of(service)
+        service.enqueue(token, job_id, "resize_image")
+        # its BRPOP is answered, or would be, while its process stands still and takes nothing in
+        client.rpop("media-jobs:10")
+        assert (client.llen("media-jobs:10"), client.hlen("unacked")) == (0, 0)
+        os.kill(main_and_child(service)[0], signal.SIGKILL)
+    finally:
+        service.hold_workers(hold=False)
+    job = service.await_final(token, job_id, within_s=120)
+    assert (job["state"], attempts_of(service, job_id)) == ("completed", 1)
+    assert one_output(service, job)
+
+
 def test_f6_a_message_delivered_again_and_again_runs_once(service: Service, token: str, photo: Path) -> None:
     blocker = start_slow_job(service, token, photo)
     job_id = service.create(token, "resize_image", photo, {"width": 64})
@@ -121,11 +164,7 @@ def test_f8_a_stopped_worker_hands_a_long_job_back_without_counting_it(
     service: Service, token: str, photo: Path
 ) -> None:
     job_id = start_slow_job(service, token, photo)
-    child = main_and_child(service)[1]
-    # the sandbox stands still, so that the job is a long one
-    stopped = [pid for pid in _descendants(child) if pid != child]
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
+    stop_sandbox(service)
     os.kill(main_and_child(service)[0], signal.SIGTERM)
     await_attempt(service, job_id, 2, 30)
     job = service.await_final(token, job_id)

@@ -27,6 +27,7 @@ def leases(ledger: Ledger) -> Leases:
 
 def queued(ledger: Ledger, leases: Leases) -> tuple[Run, Queued]:
     job_id = str(uuid.uuid4())
+    ledger.number_from(MEDIA_QUEUE, 0)
     bull = f"bull:{MEDIA_QUEUE}:{ledger.next_number(MEDIA_QUEUE)}"
     run = Run(run_id_of(job_id, 1), 1, MEDIA_QUEUE, bull, Spec("convert_image", job_id, "owner", {}), accepted_at="")
     ledger.accept(run, broker_list=BROKER_LIST, message="first")
@@ -154,6 +155,8 @@ def test_f41_a_lease_that_ran_out_is_judged_only_after_everybody_could_renew_it(
     run, _ = queued(ledger, leases)
     take(ledger, run)
     redis_client.delete(f"{run.bull_job_id}:lock")
+    assert sweeper.sweep() == 0
+    now[0] = 4.5
     assert sweeper.sweep() == 0
     now[0] = 8.5
     uptime_s = redis_client.info("server")["uptime_in_seconds"]

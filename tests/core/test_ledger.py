@@ -17,7 +17,7 @@ from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.jobs.notes import Notes
 from geniequeue.jobs.outcome import Cancelled, Completed, Failed
 from geniequeue.jobs.stats import TaxonomyFigures
-from geniequeue.operations import MEDIA_QUEUE, SCRAPE_QUEUE
+from geniequeue.operations import MEDIA_QUEUE, QUEUES, SCRAPE_QUEUE
 
 SETS = ("prioritized", "wait", "active", "delayed", "completed", "failed")
 
@@ -30,7 +30,10 @@ def client(redis_url: str) -> redis.Redis:
 @pytest.fixture
 def ledger(client: redis.Redis) -> Ledger:
     client.flushdb()
-    return Ledger(client, "bull")
+    ledger = Ledger(client, "bull")
+    for queue in QUEUES:
+        ledger.number_from(queue, 0)
+    return ledger
 
 
 def make_run(ledger: Ledger, *, job_id: str | None = None, round_: int = 1, priority: int = 10) -> Run:
@@ -124,9 +127,18 @@ def test_every_move_is_announced_in_the_event_stream(ledger: Ledger, client: red
 def test_a_number_that_a_job_has_is_not_given_again(ledger: Ledger, client: redis.Redis) -> None:
     runs = [make_run(ledger) for _ in range(3)]
     accept(ledger, runs[0])
-    accept(ledger, runs[2])
     client.delete(f"bull:{MEDIA_QUEUE}:id")  # as `obliterate` does, which may leave jobs behind
-    assert [ledger.next_number(MEDIA_QUEUE) for _ in range(3)] == ["2", "4", "5"]
+    client.hset(f"bull:{MEDIA_QUEUE}:5", "name", "somebody else's")
+    assert [ledger.next_number(MEDIA_QUEUE) for _ in range(3)] == ["4", "6", "7"]
+
+
+def test_no_number_is_given_until_the_records_were_asked(ledger: Ledger, client: redis.Redis) -> None:
+    client.flushdb()
+    assert ledger.next_number(MEDIA_QUEUE) == ""
+    assert ledger.current_or_number("job", MEDIA_QUEUE) == (None, "")
+    assert ledger.number_from(MEDIA_QUEUE, 41)
+    assert not ledger.number_from(MEDIA_QUEUE, 7)
+    assert ledger.current_or_number("job", MEDIA_QUEUE) == (None, "42")
 
 
 def test_a_job_that_has_a_run_takes_no_further_number(ledger: Ledger) -> None:
@@ -248,9 +260,9 @@ def test_an_ended_run_is_noted_for_closing_in_the_same_step(
     assert not notes.has_ended(run)
     ledger.finish(run, attempt, outcome)
     assert notes.has_ended(run)
-    assert notes.ended_runs(50) == [run.id]
-    notes.forget_ended([run.id])
-    assert notes.ended_runs(50) == []
+    assert notes.ended_runs(50) == {run.id: run.spec.job_id}
+    notes.forget_ended({run.id: run.spec.job_id})
+    assert notes.ended_runs(50) == {}
 
 
 def test_a_cancel_flag_is_told_with_the_next_progress(ledger: Ledger) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from geniequeue.jobs.broker import make_app
-from geniequeue.jobs.leases import Leases
+from geniequeue.jobs.job import Lease, number_of
+from geniequeue.jobs.leases import Leases, Loss
 from geniequeue.jobs.messages import Messages
+from geniequeue.jobs.outcome import Failed
 from geniequeue.operations import MEDIA_QUEUE
 from tests.core.test_producer import World
 
@@ -54,3 +56,31 @@ def test_a_young_job_is_not_missed(world: World) -> None:
     world.accept(world.item())
     world.ledger.client.rpop("media-jobs:10")
     assert lost(world) == []
+
+
+def test_a_job_that_had_ended_and_waits_again_is_told_apart(world: World) -> None:
+    job_id = world.item()
+    bull = world.accept(job_id)
+    world.work(job_id, Failed("tool", "It broke."))
+    k = world.ledger.queue_keys(MEDIA_QUEUE)
+    world.ledger.client.zrem(k.failed(), number_of(bull))
+    world.ledger.client.zadd(k.prioritized(), {number_of(bull): 1})
+    world.ledger.client.hdel(bull, "finishedOn", "processedOn", "failedReason")
+    world.ledger.client.delete("media-jobs:10")
+    grow_old(world, bull)
+    assert lost(world) == []
+    messages = Messages(world.ledger, Leases(world.ledger))
+    assert [job.run.bull_job_id for job in messages.retried(MEDIA_QUEUE)] == [bull]
+
+
+def test_a_job_that_was_put_back_has_not_ended(world: World) -> None:
+    job_id = world.item()
+    bull = world.accept(job_id)
+    leases = Leases(world.ledger)
+    assert isinstance(world.ledger.lease(world.run_of(job_id), worker="w", lease_s=8), Lease)
+    job = leases.find(bull)
+    assert job is not None
+    leases.put_back(job, leases.lock(job), Loss(True, "It was killed."))
+    world.ledger.client.delete("media-jobs:10")
+    grow_old(world, bull)
+    assert lost(world) == [bull]

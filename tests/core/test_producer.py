@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from geniequeue.errors import LedgerUnavailable, RecordsUnavailable, RequestRefused
-from geniequeue.jobs.finish import close_ended, finish
+from geniequeue.jobs.closing import close_ended
+from geniequeue.jobs.finish import finish
 from geniequeue.jobs.job import Lease, Run
 from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.jobs.notes import LATE_S
@@ -95,6 +96,15 @@ def test_an_accepted_job_is_queued_in_the_records_and_waiting_in_the_ledger(worl
     entry = world.ledger.entry("media-jobs", bull.rsplit(":", 1)[1])
     assert entry is not None
     assert (entry.state, entry.name, entry.job_id) == ("waiting", OPERATION, job_id)
+
+
+def test_a_job_is_accepted_with_three_scripts(world: World) -> None:
+    world.accept(world.item())
+    job_id, client = world.item(), world.ledger.client
+    client.config_resetstat()
+    world.accept(job_id)
+    # number, unit of the quota, ledger with message
+    assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == 3
 
 
 def test_what_runs_is_frozen_with_all_defaults_filled_in(world: World) -> None:

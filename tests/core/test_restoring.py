@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from geniequeue.jobs.job import Lease, number_of
+from geniequeue.jobs.job import Lease, Run, number_of
 from geniequeue.jobs.leases import LEASE_S, Leases
-from geniequeue.jobs.outcome import Completed
+from geniequeue.jobs.open_runs import Mark, OpenRuns
+from geniequeue.jobs.outcome import Cancelled, Completed, Failed
 from geniequeue.jobs.restoring import Restoring
+from geniequeue.jobs.runs import Runs
 from geniequeue.operations import MEDIA_QUEUE
 from tests.core.test_producer import World
 
+LONG_AGO = "2020-01-01T00:00:00.000Z"
 HOLDER = "media@here|boot|pid:[1]|7|99"
 
 
@@ -43,7 +49,7 @@ def test_f16_all_jobs_wait_again_in_their_order_under_their_numbers(world: World
 
 
 def restored_again(world: World) -> int:
-    return Restoring(world.records, world.ledger, world.producer.runs).restore()
+    return Restoring(world.records, world.ledger, world.producer.runs, at_once=2).restore()
 
 
 def test_f16_a_job_that_runs_meanwhile_is_not_sent_to_another_worker(world: World) -> None:
@@ -73,14 +79,146 @@ def test_f16_attempt_numbers_go_on_above_those_on_record(world: World) -> None:
     assert world.ledger.lease(run, worker="w", lease_s=8) == Lease(attempt=5, tries=1)
 
 
-def test_f16_a_number_that_was_given_anew_is_not_taken_from_its_job(world: World) -> None:
+def test_f16_a_job_sent_before_anything_is_restored_gets_a_number_above_all_on_record(world: World) -> None:
+    for _ in range(11):
+        newest = world.item()
+        world.accept(newest)
+    # as by a clock that is behind: the largest number is not the newest run's
+    world.records.update_item("media_job_runs", world.run_of(newest).id, {"accepted_at": "2020-01-01T00:00:00.000Z"})
+    world.ledger.client.flushdb()
+    assert world.accept(world.item()) == f"bull:{MEDIA_QUEUE}:12"
+    assert restored(world) == 11
+
+
+def test_f16_a_number_that_another_program_took_is_not_taken_from_it(world: World) -> None:
     first = world.item()
     old = world.accept(first)
     world.ledger.client.flushdb()
-    second = world.item()
-    assert world.accept(second) == old
+    world.ledger.client.hset(old, "index", "another job's")
     assert restored(world) == 1
     run = world.producer.runs.latest(first)
     assert run is not None
     assert run.bull_job_id != old
     assert isinstance(world.ledger.lease(run, worker="w", lease_s=8), Lease)
+
+
+def test_f16_an_ended_runs_end_is_told_again_and_it_does_not_run_again(world: World) -> None:
+    job_id = world.item()
+    world.accept(job_id)
+    world.work(job_id, Completed())
+    world.ledger.client.flushdb()
+    assert restored(world) == 0
+    assert world.ledger.counts()[MEDIA_QUEUE].waiting == 0
+    assert world.closed(job_id)
+
+
+def test_f16_a_run_whose_item_was_deleted_ends_and_keeps_no_other_from_being_restored(world: World) -> None:
+    gone, job_id = world.item(), world.item()
+    for each in (gone, job_id):
+        world.accept(each)
+    world.records.delete_item("media_jobs", gone)
+    world.ledger.client.flushdb()
+    assert restored(world) == 1
+    run = world.run_of(gone)
+    result = world.producer.runs.result_of(run)
+    assert result is not None
+    assert (result["outcome"], result["error_code"]) == ("failed", "lost")
+    assert isinstance(world.ledger.lease(world.run_of(job_id), worker="w", lease_s=8), Lease)
+
+
+def test_f16_the_counters_go_on_from_what_is_on_record(world: World) -> None:
+    outcomes = [Completed(), Completed(), Failed("tool", "It broke."), Cancelled()]
+    jobs = [world.item() for _ in outcomes]
+    for job_id, outcome in zip(jobs, outcomes, strict=True):
+        world.accept(job_id)
+        world.work(job_id, outcome)
+    world.producer.retry(jobs[2], world.creator, "r")
+    world.work(jobs[2], Failed("tool", "It broke again."))
+    before = world.ledger.counts()
+    assert (before[MEDIA_QUEUE].completed, before[MEDIA_QUEUE].failed, before[MEDIA_QUEUE].cancelled) == (2, 2, 1)
+    world.ledger.client.flushdb()
+    restored(world)
+    assert world.ledger.counts() == before
+    job_id = world.item()
+    world.accept(job_id)
+    world.work(job_id, Completed())
+    restored_again(world)
+    assert world.ledger.counts()[MEDIA_QUEUE].completed == 3
+
+
+def test_pages_of_open_runs_hold_each_once_in_order_while_runs_close(world: World) -> None:
+    priorities = [10, 0, 10, 5, 10, 5, 10]
+    jobs = [world.item() for _ in priorities]
+    for job_id, priority in zip(jobs, priorities, strict=True):
+        world.accept(job_id, priority=priority)
+    runs, seen, mark = OpenRuns(world.records, at_once=2), [], Mark()
+    while mark is not None:
+        rows, mark = runs.page(Mark.parse(str(mark)), 0)
+        seen += [row["job_id"] for row in rows]
+        # what was looked at closes, as it does all the time
+        for row in rows:
+            world.records.update_item("media_job_runs", row["id"], {"open": False})
+    assert seen == [jobs[place] for place in (1, 3, 5, 0, 2, 4, 6)]
+
+
+def test_one_run_that_is_missing_lets_all_be_compared_at_once(world: World) -> None:
+    jobs = [world.item() for _ in range(5)]
+    bulls = [world.accept(job_id) for job_id in jobs]
+    restored(world)
+    for job_id in jobs:
+        world.records.update_item("media_job_runs", world.run_of(job_id).id, {"accepted_at": LONG_AGO})
+    for bull in bulls[1:]:
+        world.ledger.client.delete(bull)
+        world.ledger.client.zrem(f"bull:{MEDIA_QUEUE}:prioritized", number_of(bull))
+    assert restored_again(world) == 4
+    assert world.ledger.client.zrange(f"bull:{MEDIA_QUEUE}:prioritized", 0, -1) == list(map(number_of, bulls))
+    assert restored_again(world) == 0
+
+
+def test_two_workers_restore_each_run_once(world: World) -> None:
+    for _ in range(20):
+        world.accept(world.item())
+    world.ledger.client.flushdb()
+    workers = [Restoring(world.records, world.ledger, world.producer.runs) for _ in range(4)]
+    workers[0].restore()
+    world.ledger.client.decrby("gq:epoch", int(LEASE_S))
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(lambda worker: worker.restore(), workers)) == 20
+    assert world.ledger.client.llen("media-jobs:10") == world.ledger.counts()[MEDIA_QUEUE].waiting == 20
+    # the lead was given back
+    assert not world.ledger.client.exists("gq:restoring")
+
+
+def test_who_slept_while_another_worker_took_over_restores_nothing_more(world: World) -> None:
+    for _ in range(2):
+        world.accept(world.item())
+    world.ledger.client.flushdb()
+    taken_over = threading.Event()
+
+    class Sleeping(Runs):
+        """Runs whose first restoring sleeps until its lead is somebody else's."""
+
+        def restore(self, run: Run, forget: Callable[[], bool]) -> bool:
+            if not taken_over.is_set():
+                world.ledger.client.set("gq:restoring", "99:another")
+                taken_over.set()
+            return super().restore(run, forget)
+
+    slow = Restoring(world.records, world.ledger, Sleeping(world.records, world.ledger, "bull"))
+    assert slow.restore() == 0
+    world.ledger.client.decrby("gq:epoch", int(LEASE_S))
+    assert slow.restore() == 0
+    assert taken_over.is_set()
+    assert world.ledger.counts()[MEDIA_QUEUE].waiting == 0
+    assert world.ledger.client.get("gq:restoring") == "99:another"
+    world.ledger.client.delete("gq:restoring")
+    assert restored_again(world) == 2
+
+
+def test_f41_a_clock_of_redis_that_was_set_back_keeps_no_job_from_being_restored(world: World) -> None:
+    world.accept(world.item())
+    world.ledger.client.flushdb()
+    restoring = Restoring(world.records, world.ledger, world.producer.runs)
+    assert restoring.restore() == 0
+    world.ledger.client.incrby("gq:epoch", 3600)
+    assert restoring.restore() == 1

@@ -17,6 +17,13 @@ import redis
 from geniequeue.scripts import Scripts
 
 
+@pytest.fixture(autouse=True)
+def _numbers_begin(redis_client: redis.Redis) -> None:
+    """Nothing is on record."""
+    for queue in ("media-jobs", "scrape-jobs"):
+        redis_client.set(f"gq:largest:{queue}", 0)
+
+
 @pytest.fixture
 def scripts(redis_client: redis.Redis) -> Scripts:
     """The ledger's script that gives numbers."""
@@ -44,8 +51,8 @@ def cutting_proxy(redis_url: str) -> Iterator[tuple[str, threading.Event]]:
         yield redis_url.replace(f":{behind.port}/", f":{port}/"), cut
 
 
-def next_number(scripts: Scripts) -> int:
-    return int(scripts.call("number", ["bull:media-jobs:id"], ["bull:media-jobs:"])[0])
+def next_number(scripts: Scripts, queue: str = "media-jobs") -> int:
+    return int(scripts.call("number", [f"bull:{queue}:id", f"gq:largest:{queue}"], [f"bull:{queue}:"])[0])
 
 
 def connected(client: redis.Redis) -> set[str]:
@@ -84,7 +91,7 @@ def test_what_redis_refuses_is_raised_and_the_next_call_works(redis_client: redi
     before = connected(redis_client)
     redis_client.lpush("bull:scrape-jobs:id", "no number")
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        scripts.call("number", ["bull:scrape-jobs:id"], ["bull:scrape-jobs:"])
+        next_number(scripts, "scrape-jobs")
     assert next_number(scripts) == 2
     assert connected(redis_client) == before
 
@@ -120,7 +127,7 @@ def test_no_answer_in_time_is_told_at_once_and_its_answer_reaches_nobody_else(
     with pytest.raises(redis.TimeoutError):
         next_number(scripts)
     redis_client.client_unpause()
-    assert scripts.call("number", ["bull:scrape-jobs:id"], ["bull:scrape-jobs:"]) == [1]
+    assert next_number(scripts, "scrape-jobs") == 1
 
 
 def test_a_forked_process_uses_no_connection_of_its_parent(redis_client: redis.Redis, scripts: Scripts) -> None:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 import redis
 
-from geniequeue.jobs.finish import close_ended, finish
+from geniequeue.jobs import keys
+from geniequeue.jobs.closing import close_ended
+from geniequeue.jobs.finish import finish
+from geniequeue.jobs.holder import Holder
 from geniequeue.jobs.job import Lease, Run
+from geniequeue.jobs.leases import Leases
 from geniequeue.jobs.ledger import Ledger
 from geniequeue.jobs.outcome import Final
 from geniequeue.jobs.producer import Producer
+from geniequeue.jobs.reconciling import Reconciling
 from geniequeue.jobs.request import MediaRequest
+from geniequeue.jobs.restoring import Restoring
+from geniequeue.jobs.sweeper import Sweeper
 from geniequeue.operations import MEDIA_QUEUE
 from geniequeue.principal import Principal
 from geniequeue.records.embedded import EmbeddedStore
@@ -23,6 +31,7 @@ from tests.interop.node import BullMQ, installed, running
 
 OPERATION = "resize_image"
 WORKER = "media@here"
+LONG_AGO = "2020-01-01T00:00:00.000Z"
 
 
 class Jobs:
@@ -87,6 +96,20 @@ class Jobs:
         run = self.accept(priority)
         self.end(run, self.lease(run), outcome)
         return run
+
+    def put_right(self) -> None:
+        """Let the chores and the sweeper look, a minute after everything that happened."""
+        client = self.ledger.client
+        for job in client.scan_iter(f"bull:{MEDIA_QUEUE}:[0-9]*", _type="hash"):
+            client.hset(job, "timestamp", 0)
+        for row in self.records.list_items("media_job_runs", {"open": True}):
+            self.records.update_item("media_job_runs", row["id"], {"accepted_at": LONG_AGO})
+        client.set(keys.epoch(), 0)
+        client.hset(keys.restored(), "all", 1)
+        Restoring(self.records, self.ledger, self.producer.runs).restore()
+        leases = Leases(self.ledger)
+        Reconciling(self.records, self.ledger, leases).reconcile()
+        Sweeper(self.ledger, leases, Holder.of_process(WORKER, os.getpid())).sweep()
 
     def item(self, run: Run) -> Item:
         """Return the job's item."""

@@ -1,8 +1,8 @@
-"""What an operator can do to our ledger with BullMQ's tools: nothing is lost from the records, and nothing is doubled.
+"""What an operator can do to our ledger with BullMQ's tools: nothing is lost, nothing is doubled, all is put right.
 
-The records are the truth. Where a tool takes a waiting job out of the ledger, the job does not run until the ledger is
-put right from the records; these tests hold that everything needed for that is still there: the run is open, has no
-result, and its item says `queued`. `owed` says so.
+The records are the truth. Where a tool takes a waiting job out of the ledger, everything that is needed to put it back
+is in the records: the run is open, has no result, and its item says `queued`; `owed` says so. `Jobs.put_right` is what
+the workers do about it within a minute.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import redis
 from geniequeue.errors import RequestRefused
 from geniequeue.jobs.broker import broker_list
 from geniequeue.jobs.job import Lease, Run
-from geniequeue.jobs.outcome import Completed, Failed
+from geniequeue.jobs.outcome import Cancelled, Completed, Failed, Final
 from geniequeue.operations import MEDIA_QUEUE
 from tests.interop.conftest import Jobs
 from tests.interop.node import BullMQ, BullMQError, eventually
@@ -34,6 +34,17 @@ def owed(jobs: Jobs, run: Run) -> bool:
 def outcomes(jobs: Jobs, run: Run) -> tuple[str, list[str]]:
     """Return the item's status and every end that the records have of the run."""
     return jobs.item(run)["status"], [row["outcome"] for row in jobs.results(run)]
+
+
+def runs_once(jobs: Jobs, bullmq: BullMQ, run: Run) -> None:
+    """Let a worker run a job that waits, and see that however many messages there are, that was all."""
+    assert jobs.ledger.client.llen(broker_list(run)) > 0
+    assert bullmq.state(run.number) in ("waiting", "prioritized")
+    jobs.end(run, jobs.lease(run), DONE)
+    assert jobs.ask_lease(run) == "final"
+    assert outcomes(jobs, run) == ("completed", ["completed"])
+    assert bullmq.state(run.number) == "completed"
+    assert not jobs.open(run)
 
 
 # A Worker of BullMQ on our queue
@@ -71,6 +82,21 @@ def test_a_bullmq_worker_takes_jobs_where_somebody_removed_the_guard_until_the_n
     assert jobs.ask_lease(taken) == "final"
     assert owed(jobs, taken)
     assert isinstance(jobs.ask_lease(safe), Lease)
+    jobs.put_right()
+    runs_once(jobs, bullmq, taken)
+
+
+def test_the_guard_is_back_before_the_next_job_where_somebody_removed_it(jobs: Jobs, bullmq: BullMQ) -> None:
+    bullmq.queue("setGlobalConcurrency", 5)
+    jobs.put_right()
+    assert bullmq.queue("getMeta")["concurrency"] == 0
+    bullmq.queue("removeGlobalConcurrency")
+    jobs.put_right()
+    assert bullmq.queue("getMeta")["concurrency"] == 0
+    bullmq.start_worker()
+    bullmq.queue("add", "theirs", {})
+    time.sleep(A_LOOK_S)
+    assert bullmq.worker_seen() == []
 
 
 def test_the_stalled_check_leaves_a_running_job_alone(jobs: Jobs, bullmq: BullMQ) -> None:
@@ -98,6 +124,20 @@ def test_the_stalled_check_moves_a_job_whose_lease_ran_out_and_it_can_be_leased_
     jobs.end(run, attempt, DONE)
     assert outcomes(jobs, run) == ("completed", ["completed"])
     assert bullmq.state(run.number) == "completed"
+
+
+def test_a_job_that_the_stalled_check_moved_gets_a_message(
+    jobs: Jobs, bullmq: BullMQ, redis_client: redis.Redis
+) -> None:
+    run = jobs.accept()
+    jobs.lease(run)
+    redis_client.delete(jobs.ledger.queue_keys(MEDIA_QUEUE).lock(run.number), broker_list(run))
+    bullmq.start_worker(stalledInterval=300)
+    eventually(lambda: ("stalled", run.number) in bullmq.worker_seen())
+    for _ in range(2):
+        jobs.put_right()
+        assert redis_client.llen(broker_list(run)) == 1
+    runs_once(jobs, bullmq, run)
 
 
 # What is refused while a job runs
@@ -162,7 +202,7 @@ def test_a_paused_queue_starts_nothing_loses_nothing_and_goes_on(jobs: Jobs, bul
 
 @pytest.mark.parametrize("priority", [0, 10])
 @pytest.mark.parametrize("way", ["remove", "drain", "clean"])
-def test_a_waiting_job_that_is_removed_stays_owed_by_the_records(
+def test_a_waiting_job_that_is_removed_is_owed_by_the_records_and_comes_back(
     jobs: Jobs, bullmq: BullMQ, way: str, priority: int
 ) -> None:
     run = jobs.accept(priority)
@@ -175,14 +215,27 @@ def test_a_waiting_job_that_is_removed_stays_owed_by_the_records(
     assert bullmq.job(run.number) is None
     assert jobs.ask_lease(run) == "unknown"
     assert owed(jobs, run)
+    jobs.put_right()
+    runs_once(jobs, bullmq, run)
 
 
-def test_a_delayed_job_that_is_drained_stays_open_in_the_records(jobs: Jobs, bullmq: BullMQ) -> None:
+def test_a_drained_queue_comes_back_in_its_order(jobs: Jobs, bullmq: BullMQ, redis_client: redis.Redis) -> None:
+    runs = [jobs.accept(priority) for priority in (10, 5, 10, 5)]
+    bullmq.queue("drain")
+    jobs.put_right()
+    waiting = redis_client.zrange(jobs.ledger.queue_keys(MEDIA_QUEUE).prioritized(), 0, -1)
+    assert waiting == [runs[place].number for place in (1, 3, 0, 2)]
+    assert jobs.ledger.counts()[MEDIA_QUEUE].waiting == 4
+
+
+def test_a_delayed_job_that_is_drained_comes_back(jobs: Jobs, bullmq: BullMQ) -> None:
     run = jobs.accept()
     jobs.ledger.delay(run, jobs.lease(run), after_s=60, reason="")
     bullmq.queue("drain", True)
     assert jobs.ask_lease(run) == "unknown"
     assert (jobs.open(run), jobs.results(run)) == (True, [])
+    jobs.put_right()
+    runs_once(jobs, bullmq, run)
 
 
 def test_a_removed_job_can_still_be_cancelled_by_its_owner(jobs: Jobs, bullmq: BullMQ) -> None:
@@ -218,8 +271,25 @@ def test_a_completed_job_that_is_removed_does_not_run_again_when_it_is_sent_agai
     assert refused.value.code == "already_completed"
 
 
+@pytest.mark.parametrize("outcome", [DONE, Cancelled()])
+@pytest.mark.parametrize("options", [{}, {"resetAttemptsMade": True, "resetAttemptsStarted": True}])
+def test_a_job_that_ended_otherwise_goes_back_where_it_was_too(
+    jobs: Jobs, bullmq: BullMQ, redis_client: redis.Redis, outcome: Final, options: dict[str, bool]
+) -> None:
+    run = jobs.ended(outcome)
+    redis_client.delete(broker_list(run))
+    before, state = jobs.ledger.entry(MEDIA_QUEUE, run.number), bullmq.state(run.number)
+    bullmq.job(run.number, "retry", state, options)
+    assert bullmq.state(run.number) in ("waiting", "prioritized")
+    jobs.put_right()
+    after = jobs.ledger.entry(MEDIA_QUEUE, run.number)
+    assert before is not None and after is not None
+    assert (after.state, after.result, after.failed_reason) == (before.state, before.result, before.failed_reason)
+    assert jobs.ask_lease(run) == "final"
+
+
 @pytest.mark.parametrize("way", ["retry", "retryJobs"])
-def test_a_failed_job_that_bullmq_retries_waits_in_the_ledger_but_no_worker_hears_of_it(
+def test_a_failed_job_that_bullmq_retries_goes_back_and_its_owner_can_retry_it(
     jobs: Jobs, bullmq: BullMQ, redis_client: redis.Redis, way: str
 ) -> None:
     run = jobs.ended(BROKEN)
@@ -231,6 +301,12 @@ def test_a_failed_job_that_bullmq_retries_waits_in_the_ledger_but_no_worker_hear
     assert bullmq.state(run.number) in ("prioritized", "waiting")
     assert redis_client.llen(broker_list(run)) == 0
     assert outcomes(jobs, run) == ("failed", ["failed"])
+    jobs.put_right()
+    assert bullmq.state(run.number) == "failed"
+    assert bullmq.job(run.number)["failedReason"] == BROKEN.message
+    assert redis_client.llen(broker_list(run)) == 0
+    counts = jobs.ledger.counts()[MEDIA_QUEUE]
+    assert (counts.waiting, counts.failed) == (0, 1)
     again = jobs.retry(run)
     assert redis_client.llen(broker_list(again)) == 1
     jobs.end(again, jobs.lease(again), DONE)
@@ -252,13 +328,19 @@ def test_a_message_that_comes_twice_after_bullmqs_retry_changes_no_end_that_stan
 # Delayed jobs
 
 
-def test_a_promoted_job_is_run_once_by_the_message_it_has(jobs: Jobs, bullmq: BullMQ) -> None:
-    run = jobs.accept()
+@pytest.mark.parametrize("priority", [0, 10])
+def test_a_promoted_job_gets_a_message_and_runs_once(
+    jobs: Jobs, bullmq: BullMQ, redis_client: redis.Redis, priority: int
+) -> None:
+    run = jobs.accept(priority)
     jobs.ledger.delay(run, jobs.lease(run), after_s=60, reason="")
+    redis_client.delete(broker_list(run))
     bullmq.job(run.number, "promote")
-    assert bullmq.state(run.number) == "prioritized"
-    jobs.end(run, jobs.lease(run), DONE)
-    assert outcomes(jobs, run) == ("completed", ["completed"])
+    assert bullmq.state(run.number) == ("prioritized" if priority else "waiting")
+    for _ in range(2):
+        jobs.put_right()
+        assert redis_client.llen(broker_list(run)) == 1
+    runs_once(jobs, bullmq, run)
     assert jobs.ledger.counts()[MEDIA_QUEUE].waiting == 0
 
 
@@ -277,6 +359,21 @@ def test_values_that_bullmq_writes_break_no_reader_of_ours(jobs: Jobs, bullmq: B
     jobs.end(run, jobs.lease(run), DONE)
     assert outcomes(jobs, run) == ("completed", ["completed"])
     assert bullmq.state(run.number) == "completed"
+
+
+@pytest.mark.parametrize("options", [{}, {"priority": 10}, {"delay": 60_000}])
+def test_a_job_that_bullmq_adds_fails_with_a_reason(jobs: Jobs, bullmq: BullMQ, options: dict[str, int]) -> None:
+    bullmq.listen()
+    ours = jobs.accept()
+    theirs = bullmq.queue("add", "theirs", {"any": "thing"}, options)
+    waits = bullmq.begin_waiting(theirs["id"])
+    jobs.put_right()
+    assert bullmq.state(theirs["id"]) == "failed"
+    with pytest.raises(BullMQError, match="geniequeue's API"):
+        bullmq.answer(waits)
+    counts = jobs.ledger.counts()[MEDIA_QUEUE]
+    assert (counts.waiting, counts.delayed, counts.failed) == (1, 0, 0)
+    runs_once(jobs, bullmq, ours)
 
 
 def test_a_job_that_bullmq_adds_is_counted_and_nothing_else(
@@ -305,10 +402,45 @@ def test_obliterating_by_force_takes_nothing_from_the_records(jobs: Jobs, bullmq
     assert owed(jobs, waiting)
 
 
-def test_a_number_given_anew_after_obliterate_is_not_mistaken_for_the_old_job(jobs: Jobs, bullmq: BullMQ) -> None:
+def test_an_obliterated_queue_comes_back_and_its_numbers_go_on(jobs: Jobs, bullmq: BullMQ) -> None:
+    done, running = jobs.ended(DONE), jobs.accept()
+    waiting = [jobs.accept() for _ in range(3)]
+    attempt = jobs.lease(running)
+    bullmq.queue("obliterate", {"force": True})
+    new = jobs.accept()
+    jobs.put_right()
+    assert int(new.number) == int(waiting[-1].number) + 1
+    assert bullmq.queue("getMeta")["concurrency"] == 0
+    jobs.end(running, attempt, DONE)
+    for run in (*waiting, new):
+        runs_once(jobs, bullmq, run)
+    assert outcomes(jobs, done) == outcomes(jobs, running) == ("completed", ["completed"])
+    counts = jobs.ledger.counts()[MEDIA_QUEUE]
+    assert (counts.waiting, counts.active, counts.completed) == (0, 0, 6)
+
+
+def test_a_number_that_bullmq_gives_after_obliterate_is_not_taken_from_its_job(jobs: Jobs, bullmq: BullMQ) -> None:
+    ours = jobs.accept()
+    bullmq.queue("obliterate", {"force": True})
+    theirs = bullmq.queue("add", "theirs", {})
+    assert theirs["id"] == ours.number
+    jobs.put_right()
+    again = jobs.producer.runs.latest(ours.spec.job_id)
+    assert again is not None
+    assert again.number != ours.number
+    assert jobs.item(ours)["bull_job_id"] == again.bull_job_id
+    assert bullmq.state(theirs["id"]) == "failed"
+    assert bullmq.job(theirs["id"])["name"] == "theirs"
+    runs_once(jobs, bullmq, again)
+
+
+def test_a_number_given_anew_after_obliterate_is_not_mistaken_for_the_old_job(
+    jobs: Jobs, bullmq: BullMQ, redis_client: redis.Redis
+) -> None:
     waiting, running, delayed = jobs.accept(), jobs.accept(), jobs.accept()
     attempts = {run.id: jobs.lease(run) for run in (running, delayed)}
     bullmq.queue("obliterate", {"force": True})
+    redis_client.set(jobs.ledger.queue_keys(MEDIA_QUEUE).largest(), 0)  # as if it had been lost as well
     anew = [jobs.accept() for _ in range(3)]
     assert [run.number for run in anew] == [waiting.number, running.number, delayed.number]
     assert jobs.ask_lease(waiting) == "unknown"

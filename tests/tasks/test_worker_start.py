@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.service import BIN, REPOSITORY, clean_environ
+import pytest
+import redis
+
+from geniequeue.jobs.ledger import connect
+from geniequeue.jobs.workers import FORGOTTEN_AFTER_S, Workers
+from tests.redis_server import running_redis
+from tests.service import BIN, REPOSITORY, await_true, clean_environ
 
 SECRET = "s" * 40
 
@@ -59,3 +69,63 @@ def test_what_a_killed_worker_left_is_removed_before_the_first_job(redis_url: st
     finally:
         worker.terminate()
         worker.communicate(timeout=30)
+
+
+@contextmanager
+def running_worker(redis_url: str, folder: Path, **environ: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the worker of the scrape queue; it is up when it has said so."""
+    values = {"VAR_DIR": str(folder / "var"), "REDIS_URL": redis_url, "DIRECTUS_SECRET": SECRET, **environ}
+    worker = subprocess.Popen(
+        [str(BIN / "celery"), "-A", "tasks", "worker", "-Q", "scrape-jobs", "-c", "1", "-n", "scrape@here"],
+        cwd=REPOSITORY,
+        env=clean_environ() | values,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert worker.stdout is not None
+        assert any("ready." in line for line in worker.stdout)
+        yield worker
+    finally:
+        worker.terminate()
+        worker.communicate(timeout=30)
+
+
+@pytest.fixture
+def evicting_url(tmp_path: Path) -> Iterator[str]:
+    """A Redis that throws keys away when it is full."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with running_redis(folder) as url:
+        connect(url).config_set("maxmemory-policy", "allkeys-lru")
+        yield url
+
+
+def test_f19_a_worker_refuses_a_redis_that_evicts(evicting_url: str, tmp_path: Path) -> None:
+    done = start_media_worker(evicting_url, tmp_path)
+    assert done.returncode != 0
+    assert "maxmemory-policy is allkeys-lru; set it to noeviction" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_f19_a_worker_that_may_starts_with_it_all_the_same(evicting_url: str, tmp_path: Path) -> None:
+    with running_worker(evicting_url, tmp_path, REDIS_EVICTION="allow"):
+        assert Workers(connect(evicting_url)).live()["scrape-jobs"] == ["scrape@here"]
+
+
+def test_the_heartbeats_of_a_killed_worker_end_by_themselves(
+    redis_url: str, redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    workers = Workers(redis_client)
+    with running_worker(redis_url, tmp_path) as worker:
+        assert workers.live() == {"media-jobs": [], "scrape-jobs": ["scrape@here"], "onboarding-jobs": []}
+        assert 0 < redis_client.ttl("gq:workers") <= FORGOTTEN_AFTER_S
+        os.kill(worker.pid, signal.SIGKILL)
+        await_true(lambda: not workers.live()["scrape-jobs"], 20, lambda: "a dead worker lives on")
+
+
+def test_a_worker_that_ends_says_so(redis_url: str, redis_client: redis.Redis, tmp_path: Path) -> None:
+    with running_worker(redis_url, tmp_path):
+        assert Workers(redis_client).live()["scrape-jobs"] == ["scrape@here"]
+    assert redis_client.zcard("gq:workers") == 0

@@ -3,13 +3,12 @@
 -- ARGV: 1 number  2 run id  3 round  4 priority  5 name  6 data (JSON)  7 opts (JSON)  8 message  9 bull job id
 --       10 least attempt number on record
 -- Returns {1, bull job id} when written, {0, bull job id} when this run or a later one stands there already, {2, ''}
---         when the number is another job's: after FLUSHALL numbers are given anew.
+--         when the number is another job's: other programs give numbers too.
 local round = tonumber(redis.call('HGET', KEYS[1], 'round') or '0')
 if round >= tonumber(ARGV[3]) then
   return {0, redis.call('HGET', KEYS[1], 'bull')}
 end
-local owner = redis.call('HGET', KEYS[2], 'index')
-if owner and owner ~= KEYS[1] then return {2, ''} end
+if redis.call('HGET', KEYS[2], 'index') ~= KEYS[1] and redis.call('EXISTS', KEYS[2]) == 1 then return {2, ''} end
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local number, priority = ARGV[1], tonumber(ARGV[4])

@@ -1,7 +1,8 @@
 -- Put an active job off until a time; the sweeper sends its message when that has come.
--- KEYS: 1 job index  2 job hash  3 lock  4 active  5 delayed  6 events
+-- KEYS: 1 job index  2 job hash  3 lock  4 active  5 delayed  6 events  7 metrics
 -- ARGV: 1 number  2 attempt  3 delay in ms  4 reason  5 '1' when the try counts, '0' when it is as if it had not begun
 -- Returns the due time in ms, or 0 when a newer attempt exists or the job is not active.
+-- include metrics
 if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[2] then return 0 end
 if redis.call('HGET', KEYS[2], 'index') ~= KEYS[1] then return 0 end
 -- again, because the first answer was lost
@@ -24,4 +25,5 @@ end
 redis.call('HSET', KEYS[2], 'delay', ARGV[3], 'failedReason', ARGV[4])
 redis.call('XADD', KEYS[6], 'MAXLEN', '~', 10000, '*', 'event', 'delayed', 'jobId', ARGV[1],
   'delay', string.format('%.0f', due_ms))
+count('put_off', ARGV[5] == '1' and 'yes' or 'no')
 return due_ms

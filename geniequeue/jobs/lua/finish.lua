@@ -1,10 +1,12 @@
 -- Move a job to its final set and count it.
 -- KEYS: 1 job index  2 job hash  3 lock  4 prioritized  5 wait  6 delayed  7 active  8 completed  9 failed  10 events
 --       11 counts  12 cancel flag  13 paused  14 ended runs
+--       last: metrics
 -- ARGV: 1 number  2 attempt, or '' for a caller without one: then only a job that is not active is ended
 --       3 outcome: completed, failed, cancelled  4 returnvalue (JSON)  5 failed reason
---       6 run id, or '' for a run without a row
+--       6 `<run>/<job>`, or '' for a run without a row
 -- Returns 'ok', 'unknown', 'final', 'stale' when a newer attempt exists, 'active' when it is active and no attempt was given.
+-- include metrics
 -- the hash must be this job's: after `obliterate` or FLUSHALL numbers are given anew
 -- its row is closed later, with others
 local function ended(answer)
@@ -47,4 +49,10 @@ else
     'failedReason', ARGV[5], 'prev', prev)
 end
 redis.call('ZADD', final, now_ms, ARGV[1])
+local readable, about = pcall(cjson.decode, ARGV[4])
+if not readable then about = {} end
+count('jobs', ARGV[3], ARGV[3] == 'failed' and tostring(about.error) or '')
+local started_ms = was_active > 0 and tonumber(redis.call('HGET', KEYS[2], 'processedOn') or '')
+if started_ms then observe('run_s', (now_ms - started_ms) / 1000, -4, 13) end
+if type(about.peak_memory_bytes) == 'number' then observe('peak_memory_bytes', about.peak_memory_bytes, 24, 32) end
 return ended('ok')

@@ -1,10 +1,12 @@
 -- Put an active job whose attempt is over back to the front of its queue, with a message.
 -- KEYS: 1 job index  2 job hash  3 lock  4 prioritized  5 wait  6 active  7 events  8 broker list  9 sweeper's lock
+--       last: metrics
 -- ARGV: 1 number  2 the lock that may be taken away, '' when only a job without one is put back  3 message
 --       4 '1' when a worker was lost with it, '0' when the attempt is as if it had not begun, '' otherwise
 --       5 what is known about the end of the attempt, '' for nothing  6 what it was killed for, '' for nothing
 --       7 token of the sweeper, '' for another caller
 -- Returns 'back', 'leased' when somebody holds it, 'elsewhere' when it is not active, 'not leader' for an old sweeper.
+-- include metrics
 if ARGV[7] ~= '' and redis.call('GET', KEYS[9]) ~= ARGV[7] then return 'not leader' end
 if redis.call('HGET', KEYS[2], 'index') ~= KEYS[1] then return 'elsewhere' end
 local lock = redis.call('GET', KEYS[3])
@@ -29,4 +31,6 @@ else
 end
 redis.call('XADD', KEYS[7], 'MAXLEN', '~', 10000, '*', 'event', 'waiting', 'jobId', ARGV[1], 'prev', 'active')
 redis.call('RPUSH', KEYS[8], ARGV[3])
+local why = ARGV[6] ~= '' and ARGV[6] or ({['1'] = 'lost', ['0'] = 'handed_back'})[ARGV[4]] or 'killed'
+count('put_back', ARGV[7] ~= '' and 'sweeper' or 'worker', why)
 return 'back'

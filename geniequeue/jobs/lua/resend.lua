@@ -1,7 +1,9 @@
 -- Send the message of a job again that waits without one; a delayed one that is due waits from now on.
 -- KEYS: 1 job index  2 job hash  3 lock  4 prioritized  5 wait  6 delayed  7 events  8 broker list  9 sweeper's lock
+--       last: metrics
 -- ARGV: 1 number  2 message  3 token of the sweeper, '' for another caller
 -- Returns 'sent', 'leased' when somebody holds it, 'not due', 'elsewhere' when it does not wait, 'not leader'.
+-- include metrics
 if ARGV[3] ~= '' and redis.call('GET', KEYS[9]) ~= ARGV[3] then return 'not leader' end
 if redis.call('HGET', KEYS[2], 'index') ~= KEYS[1] then return 'elsewhere' end
 if redis.call('EXISTS', KEYS[3]) == 1 then return 'leased' end
@@ -22,4 +24,5 @@ elseif not redis.call('ZSCORE', KEYS[4], ARGV[1]) and not redis.call('LPOS', KEY
   return 'elsewhere'
 end
 redis.call('RPUSH', KEYS[8], ARGV[2])
+count('resent', due and 'due' or 'message_lost')
 return 'sent'
