@@ -7,20 +7,20 @@ chapters, covers, subtitles (drones write their position there) and timed data a
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geniequeue.errors import VerifyError
+from geniequeue.errors import ToolError, VerifyError
 from geniequeue.media import clip as clips
-from geniequeue.media import ffmpeg, footage, movie_boxes, packets, remake
+from geniequeue.media import ffmpeg, footage, movie_boxes, packets
 from geniequeue.media.ffmpeg import FfmpegFailed, Source
 from geniequeue.media.progress import Progress
 from geniequeue.sandbox.inside import Output, Work
 
 _HEAD_BYTES = 64
 _MAPS = ("0:V?", "0:a?")
-_LISTED, _COPIED = 0.2, 0.7
+_COPIED = 0.6
 _SAME_DURATION_S = 0.1
 # A table of the index has at most this many bytes for each packet (ISO/IEC 14496-12: stsz, ctts, stts, co64, stss).
 _INDEX_BYTES, _INDEX_BASE_BYTES = 40, 1 << 16
@@ -46,11 +46,10 @@ class Target:
 _MOVIE_OPTIONS = ("-strict", "unofficial")
 _MP4 = Target("mp4", "mp4", "video/mp4", _MOVIE_OPTIONS)
 _MOV = Target("mov", "mov", "video/quicktime", _MOVIE_OPTIONS)
-_M4A = Target("ipod", "m4a", "audio/mp4")
+_M4A = Target("mp4", "m4a", "audio/mp4")
 _WEBM, _MKV = Target("webm", "webm", "video/webm"), Target("matroska", "mkv", "video/x-matroska")
 _TARGETS = {
     "avi": Target("avi", "avi", "video/x-msvideo"),
-    # Camcorders write place, time and serial number into the H.264 itself (SEI), and exiftool reads it from there.
     "mpegts": Target("mpegts", "ts", "video/mp2t", ("-mpegts_flags", "+resend_headers")),
     "mpeg": Target("mpeg", "mpg", "video/mpeg"),
     "flv": Target("flv", "flv", "video/x-flv"),
@@ -61,6 +60,15 @@ _TARGETS = {
     "wav": Target("wav", "wav", "audio/wav"),
     "aac": Target("adts", "aac", "audio/aac"),
 }
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Container of the output, bytes to keep free for its index, and whether the H.264 itself is cleaned."""
+
+    target: Target
+    index_bytes: int = 0
+    cleaned: bool = False
 
 
 def strip_footage(work: Work) -> list[Output]:
@@ -74,77 +82,102 @@ def strip_footage(work: Work) -> list[Output]:
     path, progress = work.inputs["input"], Progress(work.report)
     container = footage.video_container(path)
     source = Source(path, container.demuxer, work.limits.max_video_pixels)
-    before = clips.listed(source, work.limits, maps=_MAPS)
-    progress.tell(_LISTED)
-    target = _target(path, container, before)
-    made = work.out_dir / f"output.{target.extension}"
-    _copy(source, made, target, before, progress)
-    output = _proved(made, Source(made, container.demuxer, source.max_pixels), before, target, work)
+    plan = _plan(source, container, work)
+    made = work.out_dir / f"output.{plan.target.extension}"
+    before = _copied(source, made, plan, work, progress)
+    output = _proved(made, Source(made, container.demuxer, source.max_pixels), before, plan, work)
     progress.tell(1.0)
     return [output]
 
 
-def _target(path: Path, container: footage.Container, tracks: Sequence[packets.Track]) -> Target:
-    """Choose the container of the output: the input's own."""
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
+def _plan(source: Source, container: footage.Container, work: Work) -> _Plan:
+    """Choose the container of the output, which is the input's own, and how much room its index needs."""
     if container is footage.MP4:
-        if all(track.kind != "video" for track in tracks):
-            return _M4A if all(track.codec in ("aac", "alac", "ac3") for track in tracks) else _MOV
-        return _MOV if head[8:12] == b"qt  " or head[4:8] != b"ftyp" else _MP4
+        if movie_boxes.is_cut_off(source.path):
+            raise clips.corrupt()
+        told = movie_boxes.survey(source.path)
+        if told is None:
+            tracks = clips.listed(source, work.limits, maps=_MAPS)
+            told = movie_boxes.Survey(
+                sum(len(track.pts) for track in tracks), any(track.kind == "video" for track in tracks)
+            )
+        return _Plan(_movie_target(source.path, told.pictures), _INDEX_BASE_BYTES + _INDEX_BYTES * told.packets)
     if container is footage.MATROSKA:
-        return _WEBM if b"webm" in head else _MKV
-    return _TARGETS[container.name]
+        return _Plan(_WEBM if b"webm" in _head(source.path) else _MKV)
+    if container is footage.MPEGTS:
+        tracks = clips.listed(source, work.limits, maps=_MAPS)
+        return _Plan(_TARGETS["mpegts"], cleaned=any(track.codec == "h264" for track in tracks))
+    return _Plan(_TARGETS[container.name])
 
 
-def _copy(source: Source, made: Path, target: Target, before: Sequence[packets.Track], progress: Progress) -> None:
+def _movie_target(path: Path, pictures: bool) -> Target:
+    head = _head(path)
+    if head[8:12] == b"qt  " or head[4:8] != b"ftyp":
+        return _MOV
+    return _MP4 if pictures else _M4A
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD_BYTES)
+
+
+def _copied(source: Source, made: Path, plan: _Plan, work: Work, progress: Progress) -> list[packets.Track]:
+    """Copy the packets, and list them as they go by."""
+    mapped = [part for name in _MAPS for part in ("-map", name)]
     arguments = [
+        "-xerror",
         *source.arguments(),
-        *(part for name in _MAPS for part in ("-map", name)),
-        *("-c", "copy"),
+        *(*mapped, "-c", "copy"),
         # No tag of the file, of a track, of a chapter; no name of the program that writes it now.
         *("-map_metadata", "-1"),
         *("-map_chapters", "-1"),
         *("-fflags", "+bitexact"),
-        *_cleaned_bitstream(target, before),
-        *_index_first(target, before),
-        *target.options,
-        *("-f", target.muxer, f"file:{made}"),
+        # Camcorders write place, time and serial number into the H.264 itself (SEI), where exiftool finds it.
+        *(("-bsf:v", "filter_units=remove_types=6") if plan.cleaned else ()),
+        # Room for the index at the start, so that it plays while it loads and is not written twice.
+        *(("-moov_size", str(plan.index_bytes)) if plan.index_bytes else ()),
+        *plan.target.options,
+        *("-f", plan.target.muxer, f"file:{made}"),
+        *(*mapped, "-c", "copy", "-f", "framecrc", "pipe:1"),
     ]
-    duration_s = max(track.end_s - track.start_s for track in before)
+    running = ffmpeg.lines(arguments, cwd=made.parent)
+    size_bytes = source.path.stat().st_size
     try:
-        ffmpeg.run(arguments, cwd=made.parent, on_time=progress.part(_LISTED, _COPIED, duration_s))
-    except FfmpegFailed as error:
-        raise remake.blamed([source], made.parent) from error
-    if target.muxer in ("mp4", "mov", "ipod"):
+        tracks = packets.read(_watched(running, size_bytes, progress), work.limits)
+    except (FfmpegFailed, packets.Unreadable) as error:
+        clips.listed(source, work.limits, maps=_MAPS)  # says what is wrong with the input, if that is it
+        raise ToolError("this file cannot be copied into its own kind of container; send another") from error
+    finally:
+        running.close()
+    if not any(track.pts for track in tracks):
+        raise clips.corrupt()
+    if plan.target.muxer in ("mp4", "mov"):
         movie_boxes.blank_user_data(made)
+    return tracks
 
 
-def _cleaned_bitstream(target: Target, before: Sequence[packets.Track]) -> list[str]:
-    if target.muxer == "mpegts" and any(track.codec == "h264" for track in before):
-        return ["-bsf:v", "filter_units=remove_types=6"]
-    return []
+def _watched(lines: Iterable[str], size_bytes: int, progress: Progress) -> Iterator[str]:
+    """Pass the table on and tell which share of the bytes has gone by."""
+    done = 0
+    for line in lines:
+        if line[:1].isdigit():
+            done += int(line.split(",")[4])
+            progress.tell(_COPIED * min(1.0, done / max(size_bytes, 1)))
+        yield line
 
 
-def _index_first(target: Target, before: Sequence[packets.Track]) -> list[str]:
-    """Reserve room for the index at the start, so that it plays while it loads and is not written twice."""
-    if target.muxer not in ("mp4", "mov", "ipod"):
-        return []
-    size = _INDEX_BASE_BYTES + _INDEX_BYTES * sum(len(track.pts) for track in before)
-    return ["-moov_size", str(size)]
-
-
-def _proved(made: Path, copy: Source, before: Sequence[packets.Track], target: Target, work: Work) -> Output:
+def _proved(made: Path, copy: Source, before: Sequence[packets.Track], plan: _Plan, work: Work) -> Output:
     """List what was made and compare: the same packets, and no tag beside them."""
     try:
         after = clips.listed(copy, work.limits, maps=_MAPS)
     except Exception as error:
         raise VerifyError("what was made cannot be read back; try again") from error
-    exact = not _cleaned_bitstream(target, before)
-    if len(after) != len(before) or not all(map(lambda a, b: _same(a, b, exact), before, after)):
+    exact = not plan.cleaned
+    if len(after) != len(before) or not all(_same(a, b, exact) for a, b in zip(before, after, strict=True)):
         raise VerifyError("pictures or sound of what was made are not those of the input; try again", reason="changed")
     left = _tags(copy)
-    if target.muxer in ("mp4", "mov", "ipod"):
+    if plan.target.muxer in ("mp4", "mov"):
         left += movie_boxes.left_over(made, len(before))
     if left:
         raise VerifyError(f"metadata is left in what was made: {', '.join(left)[:200]}", reason="metadata_left")
@@ -152,12 +185,12 @@ def _proved(made: Path, copy: Source, before: Sequence[packets.Track], target: T
     look = clips.look_at(copy, work.limits) if video else None
     return Output(
         name=made.name,
-        mime=target.mime,
+        mime=plan.target.mime,
         width_px=look.shown[0] if look else None,
         height_px=look.shown[1] if look else None,
         duration_s=round(max(track.end_s - track.start_s for track in after), 3),
         facts={
-            "format": target.extension,
+            "format": plan.target.extension,
             "codec": video.codec if video else before[0].codec,
             "tracks": len(after),
             "frames": len(video.pts) if video else None,
@@ -181,7 +214,8 @@ def _tags(source: Source) -> list[str]:
     """Return the tags that ffmpeg finds in a file, but those that every file of its kind has."""
     arguments = [
         *source.arguments(),
-        *("-map", "0", "-c", "copy", "-fflags", "+bitexact"),
+        # Not a packet: what is said about them is enough.
+        *("-map", "0", "-c", "copy", "-t", "0", "-fflags", "+bitexact"),
         *("-f", "ffmetadata", "pipe:1"),
     ]
     lines = [line for line in ffmpeg.lines(arguments, cwd=source.path.parent) if line and line[0] not in ";#"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from dataclasses import dataclass
 from pathlib import Path
 
 from geniequeue.media.heif_boxes import Box, boxes, free
@@ -11,6 +12,8 @@ from geniequeue.media.pieces import Broken, Data
 _TOP = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"wide"})
 _IN_MOVIE = frozenset({b"mvhd", b"trak", b"mvex", b"free", b"iods"})
 _IN_TRACK = frozenset({b"tkhd", b"edts", b"mdia", b"tref", b"free", b"tapt"})
+_SIZES = (b"mdia", b"minf", b"stbl", b"stsz")
+_HANDLER = (b"mdia", b"hdlr")
 _ESSENTIAL = frozenset({b"moov", b"moof", b"mdat"})
 _TIMED = frozenset({b"mvhd", b"tkhd", b"mdhd"})
 
@@ -24,6 +27,40 @@ def is_cut_off(path: Path) -> bool:
             return True
         end = found[-1].end if found else 0
         return not found or data[end + 4 : end + 8] in _ESSENTIAL
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the index of a file says: packets of pictures and sound in all, and whether there are pictures."""
+
+    packets: int
+    pictures: bool
+
+
+def survey(path: Path) -> Survey | None:
+    """Read the index; None where it does not say, because the file is in fragments or damaged."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            [movie] = [box for box in boxes(data, 0, len(data), lenient=True) if box.kind == b"moov"]
+            tracks = _children(data, movie, b"trak")
+            counts = [_count(data, table) for track in tracks for table in _below(data, track, _SIZES)]
+            handlers = [data[box.body + 8 : box.body + 12] for track in tracks for box in _below(data, track, _HANDLER)]
+            fragments = _children(data, movie, b"mvex")
+        except (Broken, ValueError):
+            return None
+    return None if fragments or not counts else Survey(sum(counts), b"vide" in handlers)
+
+
+def _count(data: Data, table: Box) -> int:
+    """Samples of a `stsz` (ISO/IEC 14496-12, 8.7.3)."""
+    return int.from_bytes(data[table.body + 8 : table.body + 12], "big")
+
+
+def _below(data: Data, box: Box, path: tuple[bytes, ...]) -> list[Box]:
+    found = [box]
+    for kind in path:
+        found = [child for holder in found for child in _children(data, holder, kind)]
+    return found
 
 
 def blank_user_data(path: Path) -> None:

@@ -127,6 +127,16 @@ def test_a_sound_recording_keeps_its_packets_and_loses_its_tags_and_cover(tmp_pa
     assert abs((output.duration_s or 0) - 1) < 0.1
 
 
+def test_a_video_in_fragments_is_stripped_too(tmp_path: Path) -> None:
+    source = tmp_path / "fragments.mp4"
+    movflags = ["-movflags", "frag_keyframe+empty_moov", "-g", "10"]
+    videos.ffmpeg(*videos.scene(), *videos.tone(), *TAGS, *movflags, source)
+    path, output = samples.run("strip_metadata", source, tmp_path / "out")
+    assert not [word for word in SECRETS if word in everything_about(path)]
+    assert streams_of(source, "0:v", "0:a") == streams_of(path, "0:v", "0:a")
+    assert output.facts["frames"] == 30
+
+
 def test_what_a_camcorder_wrote_into_the_pictures_themselves_is_gone(tmp_path: Path) -> None:
     source = tmp_path / "camcorder.ts"
     sei = "086f3693-b7b3-4f2c-9653-21492feee5b8+SECRETCAM"
