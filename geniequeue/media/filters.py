@@ -11,6 +11,8 @@ from fractions import Fraction
 from geniequeue.media.clip import Clip
 
 _SD_HEIGHT_PX = 576
+# How clips that are put together code colours: matrix and range.
+COMMON = ("bt709", "tv")
 # Light of HDR in nits that becomes the white of SDR (ITU-R BT.2408 has 203 for graphics, films are graded darker).
 _SDR_WHITE_NITS = 203
 _KNEE = 0.7
@@ -79,7 +81,7 @@ def in_common_colours(clip: Clip, height_px: int) -> str:
     """
     matrix, span = matrix_of(clip, height_px)
     tags = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
-    if (matrix, span) == ("bt709", "tv"):
+    if (matrix, span) == COMMON:
         return tags
     return f"scale=in_color_matrix={matrix}:in_range={span}:out_color_matrix=bt709:out_range=tv,format=yuv420p,{tags}"
 
@@ -92,12 +94,13 @@ def at_rate(rate: Fraction, frames: int) -> str:
     )
 
 
-def marked(clip: Clip, left_px: int, top_px: int, height_px: int, *, mark: str = "1:v") -> str:
-    """Lay the mark of input `mark`, one RGBA frame, over frames of `height_px`; it starts with a label of its own.
+def marked(coding: tuple[str, str], left_px: int, top_px: int, *, mark: str = "1:v") -> str:
+    """Lay the mark of input `mark`, one RGBA frame, over frames; it starts with a label of its own.
 
-    The mark's colours are coded as the video's are, else a red one would not be red.
+    Args:
+        coding: matrix and range of the frames; the mark's colours are coded like that, else a red one would not be red.
     """
-    matrix, span = matrix_of(clip, height_px)
+    matrix, span = coding
     return (
         f"[under];[{mark}]scale=out_color_matrix={matrix}:out_range={span},format=yuva420p,setsar=1[mark];"
         f"[under][mark]overlay={left_px}:{top_px}:eof_action=repeat:format=yuv420"

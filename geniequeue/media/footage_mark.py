@@ -37,7 +37,7 @@ def mark_footage(work: Work, overlay: pyvips.Image | None) -> list[Output]:
     mark = on_even_places(draw_mark(work.params, *size, overlay))
     chosen = f"select=eq(n\\,0)+eq(n\\,{clip.frames - 1})"
     plain = filters.chain(filters.prepared(clip), filters.delivered(*clip.look.shown))
-    laid = filters.marked(clip, mark.left_px, mark.top_px, size[1])
+    laid = filters.marked(filters.matrix_of(clip, size[1]), mark.left_px, mark.top_px)
     plan = remake.plan_of(
         clip,
         f"{plain},split[all][some];[some]{chosen}[before];[all]null{laid}",

@@ -125,7 +125,7 @@ def _plan(work: Work, clip: Clip, cut: Cut) -> remake.Plan:
         timing=("-r", f"{cut.rate.numerator}/{cut.rate.denominator}", "-fps_mode", "cfr"),
     )
     if work.params.get("watermark_text"):
-        plan = _marked(work, clip, cut, plan)
+        plan = _marked(work, cut, plan)
     if sounding:
         sound = encoding.sound_encoded(encoding.sound_bps("stereo"), "stereo", join.SOUND_RATE)
         plan = remake.with_sound(plan, _sound(cut), sound)
@@ -145,6 +145,7 @@ def _part(clip: Clip, number: int, cut: Cut, size: tuple[int, int]) -> str:
         filters.at_rate(cut.rate, cut.frames[number]),
         filters.prepared(clip, size, name=f"p{number}"),
         "format=yuv420p",
+        filters.in_common_colours(clip, size[1]),
     )
     return f"[{number}:V:0]{chain}[v{number}]"
 
@@ -187,10 +188,10 @@ def _sound(cut: Cut) -> str:
     )
 
 
-def _marked(work: Work, clip: Clip, cut: Cut, plan: remake.Plan) -> remake.Plan:
+def _marked(work: Work, cut: Cut, plan: remake.Plan) -> remake.Plan:
     params = ApplyWatermarkParams().load({"watermark_text": work.params["watermark_text"]})
     mark = footage_mark.on_even_places(draw_mark(params, *plan.size))
-    laid = filters.marked(clip, mark.left_px, mark.top_px, plan.size[1], mark=f"{len(cut.frames)}:v")
+    laid = filters.marked(filters.COMMON, mark.left_px, mark.top_px, mark=f"{len(cut.frames)}:v")
     return replace(
         plan,
         inputs=[*plan.inputs, *footage_mark.mark_input(mark, work.out_dir)],

@@ -113,6 +113,22 @@ def test_a_teaser_is_narrower_marked_and_silent_where_that_is_asked_for(tmp_path
     assert output.facts["sound"] == "aac"
 
 
+def test_a_teaser_of_a_video_in_full_range_fades_from_true_black(tmp_path: Path) -> None:
+    source = tmp_path / "full.mp4"
+    picture = (
+        "color=0xc86432:s=64x64:r=10:d=2,scale=out_range=pc:out_color_matrix=bt709,setparams=range=pc:colorspace=bt709"
+    )
+    videos.ffmpeg("-f", "lavfi", "-i", picture, "-crf", "5", source)
+    path, _ = samples.run("create_teaser", source, tmp_path / "out", duration=1, clips=1, fade=0.3)
+    frames = videos.frames_of(path)
+    assert frames[0].max() <= 3
+    assert frames[5](32, 32) == pytest.approx([0xC8, 0x64, 0x32], abs=5)
+    path, _ = samples.run("resize_video", source, tmp_path / "padded", width=32, height=64, fit="contain")
+    frame = videos.frames_of(path)[0]
+    assert frame(16, 4) == pytest.approx([0, 0, 0], abs=3)
+    assert frame(16, 32) == pytest.approx([0xC8, 0x64, 0x32], abs=5)
+
+
 def test_a_teaser_stays_in_step_with_its_sound(tmp_path: Path) -> None:
     source = videos.flash_and_beep(tmp_path / "clap.mp4", [0.5, 2.5], 3)
     path, _ = samples.run("create_teaser", source, tmp_path / "out", segments=[[0.1, 1.1], [2.1, 3]], fade=0.1)
