@@ -19,7 +19,8 @@ from geniequeue import params, params_video
 MEDIA_QUEUE = "media-jobs"
 SCRAPE_QUEUE = "scrape-jobs"
 ONBOARDING_QUEUE = "onboarding-jobs"
-# Four hours of 1080p take about as long as they play on two cores; what takes an hour is sent in parts.
+PICTURE_TIME_LIMIT_S = 120.0
+# 1080p takes about as long as it plays on two cores; what takes more than an hour is sent in parts.
 VIDEO_TIME_LIMIT_S = 3600.0
 QUEUES = (MEDIA_QUEUE, SCRAPE_QUEUE, ONBOARDING_QUEUE)
 
@@ -67,18 +68,15 @@ class Operation:
         return self.params()
 
 
-def _image(
-    name: str, schema: type[Schema], function: str, feature: str, *, file_params: tuple[str, ...] = ()
-) -> Operation:
+def _image(name: str, schema: type[Schema], function: str) -> Operation:
     return Operation(
         name=name,
         queue=MEDIA_QUEUE,
         params=schema,
         requires=("input_file_id",),
         function=f"geniequeue.media.{function}",
-        time_limit_s=120,
-        feature=feature,
-        file_params=file_params,
+        time_limit_s=PICTURE_TIME_LIMIT_S,
+        feature="media_modifications",
     )
 
 
@@ -104,11 +102,12 @@ def _video(
 
 
 _REGISTERED = (
-    _image("convert_image", params.ConvertImageParams, "image:convert_image", "media_modifications"),
-    _image("resize_image", params.ResizeImageParams, "image:resize_image", "media_modifications"),
-    _image("crop_image", params.CropImageParams, "image:crop_image", "media_modifications"),
-    _image("strip_metadata", params.StripMetadataParams, "metadata:strip_metadata", "media_modifications"),
-    _image(
+    _image("convert_image", params.ConvertImageParams, "image:convert_image"),
+    _image("resize_image", params.ResizeImageParams, "image:resize_image"),
+    _image("crop_image", params.CropImageParams, "image:crop_image"),
+    # These two take pictures as well, which end themselves after `inside.PICTURE_LIMIT_S`.
+    _video("strip_metadata", params.StripMetadataParams, "metadata:strip_metadata"),
+    _video(
         "apply_watermark",
         params.ApplyWatermarkParams,
         "mark:apply_watermark",

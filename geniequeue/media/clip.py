@@ -27,6 +27,8 @@ _HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})
 _UNKNOWN = "unknown"
 _FACT = re.compile(r"(fmt|sar|s|i|color_range|color_space|color_primaries|color_trc):(\S+)")
 _MIN_SIDE_PX = 2
+# A tag of the file could say so, too; all it would gain is being encoded again.
+_TURNED = re.compile(r"display ?matrix: rotation of", re.IGNORECASE)
 # ffmpeg's own decoders of these leave the transparency out.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
@@ -39,6 +41,7 @@ class Look:
         width_px, height_px: upright, as stored; `sar` says how wide a pixel is.
         format: ffmpeg's name of the pixel format.
         range, space, primaries, transfer: ffmpeg's names, `unknown` where the file does not say.
+        turned: the file says that its frames are to be turned, as `width_px` and `height_px` are already.
     """
 
     width_px: int
@@ -50,6 +53,7 @@ class Look:
     space: str = _UNKNOWN
     primaries: str = _UNKNOWN
     transfer: str = _UNKNOWN
+    turned: bool = False
 
     @property
     def alpha(self) -> bool:
@@ -186,7 +190,7 @@ def look_at(source: Source, limits: Limits) -> Look:
         if line.startswith(f"[{name} ") and " config " not in line:
             for key, value in _FACT.findall(line):
                 facts.setdefault(key, value)
-    return _look(facts, limits)
+    return replace(_look(facts, limits), turned=_TURNED.search("".join(heard)) is not None)
 
 
 def corrupt() -> InputError:
@@ -206,13 +210,19 @@ def _look(facts: Mapping[str, str], limits: Limits) -> Look:
     packets.check_pixels(width_px, height_px, limits)
     if not Fraction(1, 20) < sar < 20:
         sar = Fraction(1)
+    span, space, primaries, transfer = (
+        facts.get(f"color_{name}", _UNKNOWN) for name in ("range", "space", "primaries", "trc")
+    )
     look = Look(
         width_px,
         height_px,
         facts.get("fmt", _UNKNOWN),
         sar,
-        facts.get("i", "P") in ("T", "B"),
-        *(facts.get(f"color_{name}", _UNKNOWN) for name in ("range", "space", "primaries", "trc")),
+        interlaced=facts.get("i", "P") in ("T", "B"),
+        range=span,
+        space=space,
+        primaries=primaries,
+        transfer=transfer,
     )
     packets.check_pixels(*look.shown, limits)
     if min(look.shown) < _MIN_SIDE_PX:

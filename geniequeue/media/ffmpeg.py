@@ -24,7 +24,7 @@ from geniequeue.sandbox import processes
 # Names that moviepy's configuration has for a binary that is to be looked for.
 _OWN, _OF_THE_SYSTEM = "ffmpeg-imageio", "auto-detect"
 _MAX_THREADS = 8
-_MAX_COMPLAINTS_BYTES = 16_384
+_MAX_COMPLAINTS_BYTES = 65_536
 _READ_BYTES = 65_536
 _FULL = ("no space left on device", "disk quota exceeded")
 

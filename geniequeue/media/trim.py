@@ -116,7 +116,7 @@ def _can_be_copied(clip: Clip, span: Span) -> bool:
         clip.container in _INDEXED
         and clip.video.codec in _COPIED_CODECS
         and clip.look.format == "yuv420p"
-        and (clip.look.width_px, clip.look.height_px) == (clip.video.width_px, clip.video.height_px)
+        and not clip.look.turned
         and (clip.sound is None or clip.sound.codec == "aac")
     )
     return plays and all(_is_clean_cut(clip.video, clip.times[at]) for at in (span.first, span.end) if at < clip.frames)

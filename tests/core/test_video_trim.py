@@ -49,6 +49,16 @@ def test_a_copied_part_is_the_source_bit_by_bit(numbered: Path, tmp_path: Path) 
     assert all((a - b).abs().max() == 0 for a, b in zip(wanted, videos.frames_of(path), strict=True))
 
 
+@pytest.mark.parametrize("degrees", [90, 180])
+def test_a_turned_video_is_turned_and_not_copied(numbered: Path, tmp_path: Path, degrees: int) -> None:
+    source = tmp_path / "turned.mp4"
+    videos.ffmpeg("-display_rotation", str(degrees), "-i", numbered, "-c", "copy", source)
+    path, output = samples.run("trim_videos", source, tmp_path / "out", start=0.5, end=1.0)
+    assert output.facts["lossless"] is False and output.facts["frames"] == 15
+    assert videos.is_tagged_turned(source) and not videos.is_tagged_turned(path)
+    assert (output.width_px, output.height_px) == videos.shown_size(source) == videos.shown_size(path)
+
+
 def test_a_group_that_needs_the_one_before_is_not_copied(tmp_path: Path) -> None:
     opened = ("-c:v", "libx264", "-crf", "12", "-g", "15", "-bf", "3", "-x264-params", "open-gop=1:scenecut=0")
     source = videos.numbered(tmp_path / "open.mp4", 60, extra=opened)

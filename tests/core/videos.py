@@ -96,6 +96,11 @@ def shown_size(path: Path) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def is_tagged_turned(path: Path) -> bool:
+    """Whether players are told to turn the frames."""
+    return "matrix: rotation of" in info(path).lower()
+
+
 def times_of(path: Path, stream: str = "v:0") -> list[float]:
     """When each packet is shown, in seconds, in order."""
     text = ffmpeg("-loglevel", "error", "-i", path, "-map", f"0:{stream}", "-c", "copy", "-f", "framecrc", "-")
