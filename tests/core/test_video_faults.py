@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from geniequeue.errors import JobError, LostError, MemoryLimitError, PolicyError, TimeLimitError, ToolError
+from geniequeue.errors import HostError, JobError, LostError, MemoryLimitError, PolicyError, TimeLimitError, ToolError
 from geniequeue.operations import OPERATIONS
 from geniequeue.sandbox import jail
 from geniequeue.sandbox.client import Sandbox
@@ -50,7 +51,7 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
         sandbox.close()
 
 
-def resize(sandbox: Sandbox, *, timeout_s: float = 30.0, **params: object) -> SandboxResult:
+def resize(sandbox: Sandbox, *, timeout_s: float = 120.0, **params: object) -> SandboxResult:
     source = sandbox.root / "input"
     if not source.exists():
         videos.ffmpeg(*videos.scene(), "-f", "mp4", source)
@@ -97,7 +98,7 @@ def test_a_program_that_does_not_end_dies_at_the_limit_with_its_family(start: St
     sandbox, began = start(script), time.monotonic()
     error = failure(sandbox, timeout_s=1.5)
     assert isinstance(error, TimeLimitError)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     assert alive("3607") == [] and alive("program/ffmpeg") == []
     del os.environ["FFMPEG_BINARY"]
     sandbox.close()
@@ -113,7 +114,7 @@ def test_a_program_that_leaves_a_child_behind_leaves_it_behind_dead(start: Start
 def test_f49_a_program_that_breeds_is_ended(start: Start, request: pytest.FixtureRequest) -> None:
     if "bare" in request.node.name:
         pytest.skip("without walls the count would include other processes of this user")
-    error = failure(start("i=0; while [ $i -lt 2000 ]; do sleep 3609 & i=$((i+1)); done; wait"), timeout_s=20)
+    error = failure(start("i=0; while [ $i -lt 2000 ]; do sleep 3609 & i=$((i+1)); done; wait"), timeout_s=60)
     assert isinstance(error, ToolError | TimeLimitError) or error.kind == "input"
     assert alive("3609") == []
 
@@ -144,10 +145,10 @@ def test_f30_a_full_disk_says_so(start: Start, tmp_path: Path) -> None:
     try:
         sandbox = start(root=disk / "jobs")
         noise = ["-f", "lavfi", "-i", "testsrc2=s=640x360:r=30:d=2,noise=alls=30:allf=t"]
-        videos.ffmpeg(*noise, "-crf", "40", "-f", "mp4", sandbox.root / "input")
-        assert (sandbox.root / "input").stat().st_size < 900_000
-        error = failure(sandbox, width=1280, upscale=True)
-        assert isinstance(error, ToolError) and error.reason == "no_space"
+        videos.ffmpeg(*noise, "-crf", "44", "-f", "mp4", sandbox.root / "input")
+        (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free - 50_000))
+        error = failure(sandbox, width=640)
+        assert isinstance(error, HostError) and error.reason == "no_space" and error.retryable
         sandbox.close()
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
