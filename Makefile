@@ -25,10 +25,10 @@ check: ## Ruff, mypy --strict, import-linter, pytest
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict geniequeue api tasks
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 chaos: setup-tests ## Every fault of the table, the long ones too; the results go to bench/results/chaos-tests.txt
-	$(BIN)/pytest -m "" -p tests.chaos.results tests/chaos tests/core/test_sweeper.py tests/core/test_sandbox_misbehaviour.py
+	$(BIN)/pytest -n 2 --dist loadgroup -m "" -p tests.chaos.results tests/chaos tests/core/test_sweeper.py tests/core/test_sandbox_misbehaviour.py
 
 directus: setup-tests ## Run a real Directus in the foreground, for development
 	@$(BIN)/python -m tests.real_directus

@@ -121,6 +121,7 @@ def admin(person: Callable[..., Person]) -> Person:
     return person("admin", admin=True)
 
 
+@pytest.hookimpl(tryfirst=True)  # before the names get their groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let each process of the test run have whole files, and one of them all that needs the real Directus."""
     for item in items:
