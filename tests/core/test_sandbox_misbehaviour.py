@@ -144,6 +144,7 @@ def test_an_unexpected_error_does_not_tell_the_sender_about_the_inside(jobs: Job
         ("babble", ToolError, "garbage"),
         ("babble_without_end", ToolError, "garbage"),
         ("allocate", MemoryLimitError, "out_of_memory"),
+        ("oversleep", TimeLimitError, "wall_clock"),
         ("name_a_link", ToolError, "garbage"),
         ("name_a_file_elsewhere", ToolError, "garbage"),
         ("grow_a_file", ToolError, "unexpected"),
