@@ -250,7 +250,7 @@ class Ledger:
             names += [k.wait(), k.paused(), k.prioritized(), k.active(), k.delayed(), k.counts()]
         said, taxonomy, *rows = self._call("stats", names, [])
         counts = {queue: QueueCounts(*row) for queue, row in zip(QUEUES, rows, strict=True)}
-        return Overview(counts, json.loads(said or "{}"), TaxonomyFigures(*taxonomy))
+        return Overview(counts, object_of(said), TaxonomyFigures(*taxonomy))
 
     def counts(self) -> Mapping[str, QueueCounts]:
         """Return the numbers of all queues at one instant."""

@@ -186,3 +186,15 @@ def test_a_lease_that_ran_out_is_a_loss_unless_its_worker_is_seen_to_live(
     assert take(ledger, run) == Lease(attempt=2, tries=1 + losses, losses=losses)
     process.kill()
     process.wait()
+
+
+@pytest.mark.parametrize("changed", [{"data": "{}"}, {"data": "no json"}, {"priority": "1.5"}, {"priority": "-3"}])
+def test_an_entry_that_another_tool_changed_is_found_all_the_same(
+    ledger: Ledger, leases: Leases, redis_client: redis.Redis, changed: dict[str, str]
+) -> None:
+    run, _ = queued(ledger, leases)
+    take(ledger, run)
+    redis_client.hset(run.bull_job_id, mapping=changed)
+    [(job, lock)] = leases.active(MEDIA_QUEUE)
+    assert (job.run.id, job.run.spec.job_id) == (run.id, run.spec.job_id)
+    assert leases.put_back(job, lock, Loss(counted=True)) == "back"

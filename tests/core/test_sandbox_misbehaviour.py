@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -143,6 +144,7 @@ def test_an_unexpected_error_does_not_tell_the_sender_about_the_inside(jobs: Job
         ("babble", ToolError, "garbage"),
         ("babble_without_end", ToolError, "garbage"),
         ("allocate", MemoryLimitError, "out_of_memory"),
+        ("oversleep", TimeLimitError, "wall_clock"),
         ("name_a_link", ToolError, "garbage"),
         ("name_a_file_elsewhere", ToolError, "garbage"),
         ("grow_a_file", ToolError, "unexpected"),
@@ -320,3 +322,12 @@ def test_close_leaves_no_process(tmp_path: Path) -> None:
                 time.sleep(0.01)
             family = [_zygote(jobs), *descendants(_zygote(jobs))]
         assert not [pid for pid in family if _runs(pid)]
+
+
+def test_a_folder_that_was_removed_while_nothing_ran_is_seen_again_by_the_next_job(tmp_path: Path) -> None:
+    with _sandbox(tmp_path / "root", enabled=_REASON is None) as sandbox:
+        Jobs(sandbox).run("behave")
+        shutil.rmtree(sandbox.root)
+        sandbox.root.mkdir()
+        jobs = Jobs(sandbox)
+        assert jobs.run("behave").outputs

@@ -185,3 +185,10 @@ def _outcome(act: object) -> str:
     except Exception as error:
         return type(error).__name__
     return "done"
+
+
+def oversleep(work: Work) -> list[Output]:
+    """Take longer than the job itself said it would."""
+    work.end_after(1)
+    time.sleep(60)
+    return []
