@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CACHES := .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup setup-tests system demo up test check chaos directus bench bench-images bench-api bench-enqueue clean clean-data
+.PHONY: help setup setup-tests system demo up test check chaos directus bench bench-images bench-video bench-api bench-enqueue clean clean-data
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench: bench-images bench-api bench-enqueue ## Run all benchmarks; each prints r
 
 bench-images: setup ## Image jobs against bare pyvips and Wand
 	@$(BIN)/python bench/images.py
+
+bench-video: setup ## Video jobs against bare ffmpeg and moviepy's frame loop
+	@$(BIN)/python bench/video.py
 
 bench-api: setup ## Requests per second and latency of the API
 	@$(BIN)/python bench/api.py
