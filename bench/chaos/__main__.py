@@ -12,9 +12,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from bench.chaos import kills
+from bench.chaos import kills, once, overhead, recovery
 
-PARTS = {"kills": kills.measure}
+PARTS = {"kills": kills.measure, "recovery": recovery.measure, "overhead": overhead.measure, "once": once.measure}
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "chaos.txt"
 
 

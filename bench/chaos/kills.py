@@ -53,8 +53,12 @@ def kill_at_moments(jobs: int, kills: int, ended: Callable[[], int], main: Calla
     rng = random.Random(SEED)
     victims = ["main", "child"] * kills
     rng.shuffle(victims)
-    for moment, victim in zip(sorted(rng.sample(range(jobs // 50, jobs * 9 // 10), len(victims))), victims, strict=True):
-        await_true(lambda moment=moment: ended() >= moment, PATIENCE_S, lambda: f"only {ended()} of {jobs} jobs have ended")
+    for moment, victim in zip(
+        sorted(rng.sample(range(jobs // 50, jobs * 9 // 10), len(victims))), victims, strict=True
+    ):
+        await_true(
+            lambda moment=moment: ended() >= moment, PATIENCE_S, lambda: f"only {ended()} of {jobs} jobs have ended"
+        )
         pid = main()
         time.sleep(rng.uniform(0, LASTS_S))
         # a child that has just had its last job is replaced

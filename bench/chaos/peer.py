@@ -1,4 +1,4 @@
-"""The peers: plain Celery, and the Worker of BullMQ; their task writes a line when it begins and one when it has ended."""
+"""The peers: plain Celery, and the Worker of BullMQ; their task writes a line at its begin and one at its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain Celery on Redis, set as its documentation says for work that must not be lost; `bench/chaos` measures beside it.
+"""Plain Celery on Redis, set as its documentation says for work that must not be lost, for `bench/chaos`.
 
 Environment: REDIS_URL; LINES, a file that gets a line when a task begins and one when it has ended.
 """
