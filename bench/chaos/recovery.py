@@ -20,6 +20,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.chaos import ours, peer
@@ -41,31 +42,46 @@ def measure(folder: Path, *, quick: bool) -> Iterator[Figure]:
     times = 3 if quick else 30
     with ours.running_service(folder / "ours") as service:
         main = lambda: ours.media_main(service)  # noqa: E731
-        yield _ours("main killed, another worker lives", service, main, lambda pid: pid, SAME_HOST_S, times)
-        yield _ours("pool child killed", service, main, lambda pid: children_of(pid)[0], SAME_HOST_S, times)
+        yield _ours(service, Kill("main killed, another worker lives", main, lambda pid: pid, SAME_HOST_S), times)
+        yield _ours(service, Kill("pool child killed", main, lambda pid: children_of(pid)[0], SAME_HOST_S), times)
     with hosts(folder / "hosts") as (service, media):
-        yield _ours("whole host killed", service, lambda: main_inside(media), lambda _: media.pid, HOST_GONE_S, times)
+        kind = Kill("whole host killed", lambda: main_inside(media), lambda _: media.pid, HOST_GONE_S)
+        yield _ours(service, kind, times)
     for name, mains, children in (("Celery", 1, 5), ("BullMQ", 5, 5)):
         yield _peer(name, "main killed", folder, 1 if quick else mains, lambda running: running.worker.pid)
         yield _peer(name, "pool child killed", folder, 1 if quick else children, lambda running: running.child())
 
 
-def _ours(
-    what: str, service: Service, main: Callable[[], int], victim: Callable[[int], int], aim_s: float, times: int
-) -> Figure:
-    """Kill so many times; `main` waits for the media worker's main process, `victim` names who is killed for it."""
+@dataclass(frozen=True)
+class Kill:
+    """Who is killed.
+
+    Attributes:
+        what: is killed, for the table.
+        main: waits for the media worker's main process.
+        victim: names who is killed, by that process.
+        aim_s: until the job runs again.
+    """
+
+    what: str
+    main: Callable[[], int]
+    victim: Callable[[int], int]
+    aim_s: float
+
+
+def _ours(service: Service, kind: Kill, times: int) -> Figure:
     rng, token, took_s = random.Random(SEED), service.token("creator"), list[float]()
     service.await_final(token, ours.send(service, token))
     client = ours.redis_of(service)
     for _ in range(times):
-        pid = main()
+        pid = kind.main()
         with ours.held(service, pid):
             job_id = ours.send(service, token)
             await_true(lambda job_id=job_id: ours.attempts_of(client, job_id) == 1, 60, lambda: service.log()[-3000:])
             time.sleep(rng.uniform(0.1, 3))
             namespace = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY)
             began = time.monotonic()
-            kill(victim(pid))
+            kill(kind.victim(pid))
             while ours.attempts_of(client, job_id) == 1:
                 assert time.monotonic() - began < BOUND_S, f"it does not run again:\n{service.log()[-3000:]}"
                 time.sleep(POLL_S)
@@ -73,7 +89,8 @@ def _ours(
         job = service.await_final(token, job_id)
         assert (job["state"], ours.attempts_of(client, job_id)) == ("completed", 2), job
         os.close(namespace)
-    return Figure(what, "ours", spread(took_s), f"p99 <= {aim_s:.0f} s", p99(took_s) <= aim_s)
+    aim = f"p99 <= {kind.aim_s:.0f} s"
+    return Figure(kind.what, "ours", spread(took_s), aim, p99(took_s) <= kind.aim_s)
 
 
 @contextmanager
