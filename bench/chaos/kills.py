@@ -11,7 +11,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,16 +31,15 @@ PATIENCE_S = 1800.0
 SEED = 5
 
 
-def measure(folder: Path, *, quick: bool) -> list[Figure]:
+def measure(folder: Path, *, quick: bool) -> Iterator[Figure]:
     """Kill while ours works, then the peers."""
     jobs, kills = (60, 1) if quick else (500, 5)
     what = WHAT.format(jobs=jobs, kills=kills)
-    figures = [_ours(folder / "ours", what, jobs, kills)]
+    yield _ours(folder / "ours", what, jobs, kills)
     with running_redis(folder) as redis_url:
         for name in peer.NAMES:
             with peer.running_peer(name, folder, redis_url) as running:
-                figures.append(_peer(running, what, jobs, kills))
-    return figures
+                yield _peer(running, what, jobs, kills)
 
 
 def kill_at_moments(jobs: int, kills: int, ended: Callable[[], int], main: Callable[[], int]) -> None:
@@ -53,12 +52,10 @@ def kill_at_moments(jobs: int, kills: int, ended: Callable[[], int], main: Calla
     rng = random.Random(SEED)
     victims = ["main", "child"] * kills
     rng.shuffle(victims)
-    for moment, victim in zip(
-        sorted(rng.sample(range(jobs // 50, jobs * 9 // 10), len(victims))), victims, strict=True
-    ):
-        await_true(
-            lambda moment=moment: ended() >= moment, PATIENCE_S, lambda: f"only {ended()} of {jobs} jobs have ended"
-        )
+    moments = sorted(rng.sample(range(jobs // 50, jobs * 9 // 10), len(victims)))
+    too_few = lambda: f"only {ended()} of {jobs} jobs have ended"  # noqa: E731
+    for moment, victim in zip(moments, victims, strict=True):
+        await_true(lambda moment=moment: ended() >= moment, PATIENCE_S, too_few)
         pid = main()
         time.sleep(rng.uniform(0, LASTS_S))
         # a child that has just had its last job is replaced
@@ -108,8 +105,8 @@ def _counted(service: Service, what: str, sent: list[str], took_s: float) -> Fig
 
 
 def _stored(service: Service) -> set[str]:
-    """Return the ids of all files that lie in the store."""
-    return {path.name.split(".")[0] for path in (service.folder / "records" / "files").rglob("*") if path.is_file()}
+    """Return the ids of all files that lie in the store, but for uploads that never came to their end."""
+    return {path.name for path in (service.folder / "records" / "files").iterdir() if path.is_file()}
 
 
 def _strays(service: Service) -> set[str]:

@@ -26,19 +26,19 @@ from tasks.base import JobTask
 from tasks.celery_app import app
 from tasks.services import Services
 
+# before any pool child is forked, so that none of them has to do it
+ROWS = {run.id: row_of(run) for run in map(run_of, range(1, int(os.environ["JOBS"]) + 1))}
+
 
 class EmptyRecords:
     """The record-store calls of an attempt, each answered from the memory of the process."""
-
-    def __init__(self, runs: int) -> None:
-        self._rows = {run.id: row_of(run) for run in map(run_of, range(1, runs + 1))}
 
     def get_item(self, collection: str, item_id: str, fields: Sequence[str] | None = None) -> Item:
         """Return a run's row; nothing else exists."""
         del fields
         if collection != "media_job_runs":
             raise RecordForbidden(collection)
-        return self._rows[item_id]
+        return ROWS[item_id]
 
     def create_item(self, collection: str, data: Mapping[str, Any]) -> Item:
         """Keep nothing."""
@@ -75,7 +75,7 @@ class EmptyJob(JobTask):
 def _services(pid: int) -> Services:
     del pid
     settings = app.conf.geniequeue
-    records = cast("Records", EmptyRecords(int(os.environ["JOBS"])))
+    records = cast("Records", EmptyRecords())
     client = connect(settings.redis_url)
     nobody = cast("Any", None)
     ledger = Ledger(client, settings.ledger_prefix)
