@@ -73,13 +73,17 @@ class Peer:
 
 
 @contextmanager
-def running_peer(name: Name, folder: Path, redis_url: str) -> Iterator[Peer]:
-    """Run a peer's worker on an empty database."""
+def running_peer(name: Name, folder: Path, redis_url: str, *options: str) -> Iterator[Peer]:
+    """Run a peer's worker on an empty database.
+
+    Args:
+        options: further ones of its command line.
+    """
     redis.Redis.from_url(redis_url).flushdb()
     lines = folder / f"{name}.lines"
     lines.write_text("")
     environ = environ_of(redis_url, lines)
-    with KeptUp(worker_command(name), PEERS, environ, folder / f"{name}.log") as worker:
+    with KeptUp([*worker_command(name), *options], PEERS, environ, folder / f"{name}.log") as worker:
         peer = Peer(name, worker, lines, redis_url)
         peer.send(["warm"], 0.0)
         log = folder / f"{name}.log"
@@ -95,7 +99,7 @@ def environ_of(redis_url: str, lines: Path) -> dict[str, str]:
 def worker_command(name: Name) -> list[str]:
     """Return what starts a peer's worker."""
     if name == "Celery":
-        return [sys.executable, "-m", "celery", "-A", "plain", "worker", "-c", "1", "-l", "WARNING"]
+        return [sys.executable, "-m", "celery", "-A", "plain", "worker", "-c", "1"]
     node = node_program()
     assert node and (PEERS / "node_modules").exists(), "expected Node and the peer's packages; run make bench-chaos"
     return [str(node), "worker.mjs"]
