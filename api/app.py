@@ -14,10 +14,13 @@ from api.auth import SECURITY_SCHEME
 from api.errors import JsonApi
 from api.services import EXTENSION, Services
 from api.strict_json import MAX_BODY_BYTES
+from geniequeue import redis_budget
 from geniequeue.records.hurry import hurry, relax
 
 RECORDS_WITHIN_S = 4.5
 """A request that the record store keeps waiting is answered 503 within 5 s, whatever the number of calls."""
+REDIS_WITHIN_S = 2.5
+"""A request that Redis keeps waiting is answered 503 within 3 s, whatever the number of calls."""
 
 DESCRIPTION = """Job queue of a creator platform: media, scrape and onboarding jobs on three named queues.
 
@@ -43,7 +46,7 @@ def create_app(services: Services) -> Flask:
     app.url_map.merge_slashes = False
     request_id.install(app)
     app.before_request(_hurry)
-    app.teardown_request(lambda _: relax())
+    app.teardown_request(_take_time)
     app.before_request(_refuse_early)
     app.after_request(_add_headers)
     api = JsonApi(app)
@@ -68,8 +71,15 @@ def _config() -> dict[str, object]:
 
 
 def _hurry() -> None:
-    """Give the whole request the time that its caller may wait for the record store."""
+    """Give the whole request the time that its caller may wait for the record store, and for Redis."""
     hurry(RECORDS_WITHIN_S)
+    redis_budget.allow(REDIS_WITHIN_S)
+
+
+def _take_time(_: BaseException | None) -> None:
+    """Let this thread take its time again."""
+    relax()
+    redis_budget.unlimited()
 
 
 def _refuse_early() -> None:

@@ -6,6 +6,8 @@
     │   ├── InputError         the file or the params are wrong             (kind input)
     │   ├── PolicyError        too big, too many: refused by a limit        (kind policy)
     │   ├── ToolError          a library or program failed on good input    (kind tool)
+    │   │   └── HostError          the worker's host let it down; retryable
+    │   │       └── HostFull           it has no space to begin with: the job waits
     │   ├── VerifyError        the output is not what was promised          (kind verify)
     │   ├── TimeLimitError     the wall clock limit struck                  (kind timeout)
     │   ├── MemoryLimitError   the work needed more memory than it may  (kind oom)
@@ -86,6 +88,16 @@ class ToolError(JobError):
     """A library or program failed on good input."""
 
     kind = "tool"
+
+
+class HostError(ToolError):
+    """The worker's host let the job down: its disk is full, or files were removed; it may pass."""
+
+    retryable = True
+
+
+class HostFull(HostError):
+    """The worker's host has no space to begin with: the job waits, and uses none of its tries."""
 
 
 class VerifyError(JobError):

@@ -21,6 +21,8 @@ packages=(
 if [[ ${1:-} == tests ]]; then
     packages+=(
         chromium   # Bull Board and Swagger UI as a browser shows them
+        gcc        # a clock that jumps under Redis and the service
+        libc6-dev  # the same
         postgresql # the database of the real Directus
     )
 fi

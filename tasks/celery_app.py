@@ -26,6 +26,7 @@ def build(settings: Settings) -> Celery:
     app.conf.beat_schedule = {
         "ledger-retention": {"task": "schedule.trim_ledger", "schedule": 3600.0, "options": {"expires": 3600}},
     }
+    app.conf.worker_consumer = "tasks.consumer:PatientConsumer"
     app.conf.geniequeue = settings
     worker.install(app)
     app.steps["worker"].add(Housekeeping)

@@ -112,3 +112,4 @@ class Adoption(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is unty
         adopted = delivery.adopt(parent.task_consumer.channel, running_requests())
         if adopted:
             log.info("running jobs go on with a new connection", jobs=adopted)
+        parent.steady()

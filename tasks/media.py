@@ -24,6 +24,7 @@ from geniequeue.jobs.outcome import Completed
 from geniequeue.jobs.request import input_files
 from geniequeue.operations import MEDIA_QUEUE, OPERATIONS
 from geniequeue.records.protocol import Records
+from geniequeue.sandbox.host import refuse_without_space
 from geniequeue.sandbox.inside import Limits
 from geniequeue.sandbox.result import SandboxResult
 from tasks import outputs
@@ -47,6 +48,8 @@ class MediaJob(JobTask):
             adopted = outputs.adopt(attempt, folder / "in")
             if adopted is not None:
                 return adopted
+            settings = attempt.services.settings
+            refuse_without_space(settings.media_tmp_dir, settings.min_free_bytes)
             inputs = fetch_inputs(attempt, folder)
             result = run_in_sandbox(attempt, inputs, folder)
             return outputs.store(attempt, result, folder / "out")

@@ -31,7 +31,7 @@ class Progress:
         self._percent = 0.0
         self._ledger_at = self._cancel_at = float("-inf")
         self._records_at = time.monotonic()
-        self._stopped = False
+        self._stopped = self._in_trouble = False
 
     def write(self, percent: float) -> None:
         """Write progress, 0 to 99; 100 is written by the end of the job."""
@@ -59,8 +59,11 @@ class Progress:
             self._cancel_at = now
             try:
                 self._heed(self._services.ledger.progress(self._run, self._attempt, None))
+                self._in_trouble = False
             except LedgerUnavailable as error:
-                log.warning("cancel flag not read", error=str(error))
+                if not self._in_trouble:
+                    log.warning("cancel flag not read", error=str(error))
+                self._in_trouble = True
         return self._stopped or handing_back()
 
     def _heed(self, answer: str) -> None:

@@ -120,11 +120,11 @@ def refuse_without_sandbox(settings: Settings) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed worker left; only one media worker uses a folder, and nobody else may look into it."""
+    """Remove what a killed process left; only one media worker uses a folder, and nobody else may look into it."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     for left in folder.glob(f"{JOB_FOLDER_PREFIX}*"):
-        log.warning("removing what a killed worker left", folder=left.name)
+        log.warning("removing what a killed process left", folder=left.name)
     empty_folder(folder)
 
 
@@ -165,10 +165,14 @@ def die_with_parent() -> None:
 
 @signals.worker_process_init.connect
 def _warm_sandbox(**_: Any) -> None:
-    """Start the sandbox with the pool child, in its main thread, to which its life is tied."""
+    """Start the sandbox with the pool child, in its main thread, to which its life is tied.
+
+    What the pool child before this one left is removed: its job may have ended with it, so nobody else would do that.
+    """
     from tasks.celery_app import app
 
     if serves_media(app):
+        remove_leftovers(app.conf.geniequeue.media_tmp_dir)
         media_sandbox(app.conf.geniequeue)
 
 

@@ -85,7 +85,7 @@ class Service:
         )
         self.wait_ready()
 
-    def wait_ready(self, within_s: float = 60) -> None:
+    def wait_ready(self, within_s: float = 120) -> None:
         """Wait until `/readyz` answers 200."""
         assert self.process is not None
         await_true(self._ready, within_s, lambda: f"not ready:\n{self.log()[-4000:]}")

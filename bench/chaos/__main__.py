@@ -9,6 +9,8 @@ some minutes that they work, its figures mean little.
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -25,6 +27,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small numbers")
     parser.add_argument("--write", action="store_true", help=f"write the table to {RESULTS.name}, too")
     options = parser.parse_args()
+    # so that asking it to end ends what it has started, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("asked to end"))
     lines = []
     for name in options.only or PARTS:
         with tempfile.TemporaryDirectory() as folder:

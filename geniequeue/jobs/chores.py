@@ -58,5 +58,9 @@ def do_if_due(client: redis.Redis, chore: Chore, in_trouble: set[str]) -> None:
 
 def _take_turn(client: redis.Redis, chore: Chore) -> bool:
     """Take the turn of a chore, unless somebody had it less than `every_s` ago."""
+    turn, every_ms = keys.turn(chore.name), int(chore.every_s * 1000)
     with reachable():
-        return bool(client.set(keys.turn(chore.name), "1", nx=True, px=int(chore.every_s * 1000)))
+        taken = bool(client.set(turn, "1", nx=True, px=every_ms))
+        if not taken and client.pttl(turn) > every_ms:  # Redis' clock was set back
+            client.pexpire(turn, every_ms)
+    return taken

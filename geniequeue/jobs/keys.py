@@ -97,7 +97,8 @@ class QueueKeys:
 def job_index(job_key: str) -> str:
     """Hash `run`, `round`, `bull`, `attempt` of a job's latest run; `job_key` from `job.job_key`.
 
-    `over` is an attempt that may write no more though no newer one has begun, `asked` the call that got the lease.
+    `over` is an attempt that may write no more though no newer one has begun, `asked` the call that got the lease,
+    `holder` the process that got it.
     """
     return f"gq:job:{job_key}"
 

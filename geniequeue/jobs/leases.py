@@ -87,7 +87,7 @@ class Leases:
         return _queued(queue, bull, cast("list[str | None]", stored))
 
     def active(self, queue: str) -> list[tuple[Queued, str | None]]:
-        """Return the jobs of a queue that are active, each with its lock."""
+        """Return the jobs of a queue that are active, each with its lock, which lasts no longer than a lease."""
         k = self._keys(queue)
         with reachable():
             numbers = cast("list[str]", self._redis.lrange(k.active(), 0, -1))
@@ -95,10 +95,14 @@ class Leases:
             for number in numbers:
                 pipeline.hmget(k.job(number), ["index", "data", "priority", "name"])
                 pipeline.get(k.lock(number))
+                pipeline.pttl(k.lock(number))
             answers = pipeline.execute()
+            for number, left_ms in zip(numbers, answers[2::3], strict=True):
+                if left_ms > LEASE_S * 1000:  # Redis' clock was set back
+                    self._redis.pexpire(k.lock(number), int(LEASE_S * 1000))
         jobs = (
             (_queued(queue, k.job(number), stored), lock)
-            for number, stored, lock in zip(numbers, answers[::2], answers[1::2], strict=True)
+            for number, stored, lock in zip(numbers, answers[::3], answers[1::3], strict=True)
         )
         return [(job, lock) for job, lock in jobs if job is not None]
 

@@ -22,6 +22,7 @@ from geniequeue.jobs.outcome import Cancelled, Completed, Failed, Final
 from geniequeue.jobs.stats import Overview, QueueCounts, TaxonomyFigures
 from geniequeue.jobs.stored import CANCELLED_REASON, entry_of, object_of
 from geniequeue.operations import OPERATIONS, QUEUES
+from geniequeue.redis_budget import BudgetedConnection, BudgetedTLSConnection
 from geniequeue.scripts import Scripts
 
 CANCEL_FLAG_S = 86_400
@@ -40,6 +41,7 @@ def connect(url: str, *, name: str | None = None) -> redis.Redis:
     """
     return redis.Redis.from_url(
         url,
+        connection_class=BudgetedTLSConnection if url.startswith("rediss:") else BudgetedConnection,
         decode_responses=True,
         socket_timeout=REDIS_TIMEOUT_S,
         socket_connect_timeout=REDIS_TIMEOUT_S,
@@ -144,15 +146,17 @@ class Ledger:
             the lease, or why there is none.
         """
         k = self.queue_keys(run.queue)
-        answer = self._call(
-            "lease",
-            [
-                *(keys.job_index(run.key), k.job(run.number), k.lock(run.number), k.prioritized(), k.wait()),
-                *(k.delayed(), k.active(), k.completed(), k.failed(), k.events(), k.meta(), k.paused()),
-                metrics.key(),
-            ],
-            [run.number, run.id, worker, int(lease_s * 1000), holder or worker, uuid.uuid4().hex],
-        )
+        names = [
+            *(keys.job_index(run.key), k.job(run.number), k.lock(run.number), k.prioritized(), k.wait()),
+            *(k.delayed(), k.active(), k.completed(), k.failed(), k.events(), k.meta(), k.paused()),
+            metrics.key(),
+        ]
+        args = [run.number, run.id, worker, int(lease_s * 1000), holder or worker, uuid.uuid4().hex]
+        try:
+            answer = self._call("lease", names, args)
+        except LedgerUnavailable:
+            # a lease that was given, but not heard of, would keep the job from everybody until it ran out
+            answer = self._call("lease", names, args)
         if answer[0] == "given":
             attempt, tries, losses, killed_for = answer[1:]
             return Lease(attempt, tries, losses, killed_for)

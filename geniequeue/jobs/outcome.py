@@ -9,6 +9,7 @@ from typing import Any
 
 from geniequeue.errors import (
     CancelledError,
+    HostFull,
     JobError,
     RecordForbidden,
     RecordInvalid,
@@ -23,6 +24,7 @@ MAX_LOSSES = 3
 BACKOFF_BASE_S = 2.0
 BACKOFF_CAP_S = 300.0
 SNOOZE_S = 5.0
+HOST_FULL_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ def decide(error: Exception, *, tries: int, max_tries: int, draw: Callable[[], f
         return Cancelled()
     if isinstance(error, ServiceTokenRefused):
         return snooze(error)
+    if isinstance(error, HostFull):
+        return Retry(HOST_FULL_S, failure(error), counted=False)
     failed, transient, retry_after_s = _read(error)
     if transient and tries < max_tries:
         return Retry(retry_after_s if retry_after_s is not None else backoff_s(tries, draw), failed)

@@ -111,7 +111,8 @@ class Restoring:
             now_s = client.time()[0]
             since = cast("str | None", client.get(keys.epoch()))
         if since is not None:
-            return now_s - int(since)
+            # its clock may have been set back since
+            return abs(now_s - int(since))
         for queue in QUEUES:
             self._runs.numbers.go_on(queue)
             tallies.go_on(self._service, self._ledger, queue)

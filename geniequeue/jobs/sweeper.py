@@ -23,6 +23,8 @@ from geniequeue.operations import QUEUES
 LEAD_S = 3.0
 DUE_AT_ONCE = 100
 COMPARE_EVERY_S = 15.0
+GAP_S = 5.0
+"""How much time may pass between two sweeps, by any clock, before leases may have run out that nobody could renew."""
 
 log = get_logger(__name__)
 
@@ -55,11 +57,13 @@ class Sweeper:
         self._modest = modest
         self._lead = Lead(self._redis, keys.sweeper(), keys.sweeper_leads(), holder, LEAD_S)
         self._steady_since: float | None = None
+        self._seen = (float("inf"), float("inf"))
 
     def sweep(self) -> int:
         """Sweep once where this sweeper leads; return how many jobs were moved."""
         try:
             token = self._lead.take(eager=not self._modest or self._is_steady())
+            self._look_at_clocks()
             if self._steady_since is None:
                 self._steady_since = self._clock()
             if not token:
@@ -109,6 +113,16 @@ class Sweeper:
         if answer == "back":
             log.error("a worker was lost with its job", bull_job_id=job.run.bull_job_id, why=evidence)
         return answer == "back"
+
+    def _look_at_clocks(self) -> None:
+        """Count from now on again where a clock has jumped, or this process waited long for Redis or stood still."""
+        with reachable():
+            seconds, microseconds = self._redis.time()
+        seen = (self._clock(), seconds + microseconds / 1e6)
+        passed = [now - before for now, before in zip(seen, self._seen, strict=True)]
+        self._seen = seen
+        if max(passed) > GAP_S or min(passed) < -GAP_S:
+            self._steady_since = None
 
     def _may_judge(self) -> bool:
         """Tell whether Redis has served for a lease time, as far as this process and Redis itself know."""

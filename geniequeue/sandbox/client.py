@@ -16,10 +16,11 @@ from typing import Any
 
 import structlog
 
-from geniequeue.errors import CancelledError, TimeLimitError
+from geniequeue.errors import CancelledError, InputError, LostError, TimeLimitError, ToolError, VerifyError
 from geniequeue.faults import reach
 from geniequeue.sandbox import jail
-from geniequeue.sandbox.inside import Limits
+from geniequeue.sandbox.host import fault_of_host
+from geniequeue.sandbox.inside import Limits, Output
 from geniequeue.sandbox.process import ZygoteProcess
 from geniequeue.sandbox.result import SandboxResult, outputs_of
 
@@ -127,13 +128,27 @@ class Sandbox:
             self.start()
             raise
         self._log_what_went_wrong(function, done)
-        outputs = outputs_of(done, self._below_root(out_dir))
+        outputs = self._outputs(done, inputs, out_dir)
         return SandboxResult(
             outputs=outputs,
             peak_memory_bytes=int(done["peak_memory_bytes"]),
             wall_s=time.monotonic() - began,
             cpu_s=float(done["cpu_s"]),
         )
+
+    def _outputs(self, done: Mapping[str, Any], inputs: Mapping[str, Path], out_dir: Path) -> tuple[Output, ...]:
+        """Return the outputs; a failure of the host is not taken for one of the file."""
+        try:
+            return outputs_of(done, self._below_root(out_dir))
+        except (InputError, ToolError, VerifyError, LostError) as error:
+            fault = fault_of_host(inputs.values(), out_dir)
+            if fault is None:
+                raise
+            fault.peak_memory_bytes = error.peak_memory_bytes
+            # where `root` itself was removed, the sandbox still has the old one
+            self.close()
+            self.start()
+            raise fault from error
 
     def _converse(
         self,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.trouble import Trouble, running_trouble
 from tests.service import REPOSITORY, Service, make_service
 
 
@@ -29,3 +30,20 @@ def token(service: Service) -> str:
 def photo() -> Path:
     """A photograph."""
     return REPOSITORY / "samples" / "otter.jpg"
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trouble]:
+    """Start a service, its Redis and a proxy between them."""
+    with running_trouble(tmp_path_factory.mktemp("trouble")) as trouble:
+        yield trouble
+
+
+@pytest.fixture
+def trouble(running: Trouble) -> Iterator[Trouble]:
+    """The service in good order, before and after."""
+    running.service.wait_ready()
+    yield running
+    running.proxy.delay_s = 0.0
+    running.proxy.loses = lambda _: ""
+    running.proxy.passing.set()

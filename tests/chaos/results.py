@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from datetime import UTC, datetime
@@ -25,7 +26,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish() -> None:
-    """Write the table, by row of the fault table."""
+    """Write the table, by row of the fault table; of several processes the one that hears of all tests."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
     lines = [f"{fault:4} {outcome:7} {seconds:6.1f} s  {name}" for _, fault, name, outcome, seconds in sorted(_rows)]
     when = datetime.now(UTC).strftime("%Y-%m-%d")
     head = f"make chaos, {when}, Python {platform.python_version()}, {len(_rows)} tests of faults\n\n"

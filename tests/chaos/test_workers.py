@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 
 from geniequeue.config import embedded_values
@@ -125,6 +126,25 @@ def test_f2_a_worker_that_slept_through_its_lease_writes_nothing_more(
     assert job["state"] == "completed"
     assert one_output(service, job)
     assert attempts_of(service, job_id) == 2
+
+
+@pytest.mark.long
+def test_f3_a_message_that_was_lost_on_its_way_is_sent_again(service: Service, token: str, photo: Path) -> None:
+    """kombu takes a message and notes that it has it in two steps; a worker killed in between leaves neither."""
+    job_id = service.create(token, "resize_image", photo, {"width": 64})
+    service.hold_workers()
+    try:
+        client = redis_of(service)
+        service.enqueue(token, job_id, "resize_image")
+        # its BRPOP is answered, or would be, while its process stands still and takes nothing in
+        client.rpop("media-jobs:10")
+        assert (client.llen("media-jobs:10"), client.hlen("unacked")) == (0, 0)
+        os.kill(main_and_child(service)[0], signal.SIGKILL)
+    finally:
+        service.hold_workers(hold=False)
+    job = service.await_final(token, job_id, within_s=120)
+    assert (job["state"], attempts_of(service, job_id)) == ("completed", 1)
+    assert one_output(service, job)
 
 
 def test_f6_a_message_delivered_again_and_again_runs_once(service: Service, token: str, photo: Path) -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from geniequeue.errors import (
     CancelledError,
+    HostError,
+    HostFull,
     InputError,
     PolicyError,
     RecordForbidden,
@@ -23,7 +25,7 @@ def test_wrong_input_policy_and_tool_fail_at_once(error: Exception) -> None:
     assert isinstance(decide(error, tries=1, max_tries=3), Failed)
 
 
-@pytest.mark.parametrize("error", [UpstreamError("no"), RecordsUnavailable("no"), RuntimeError("bug")])
+@pytest.mark.parametrize("error", [UpstreamError("no"), RecordsUnavailable("no"), HostError("no"), RuntimeError("bug")])
 def test_what_may_pass_is_tried_again_until_the_tries_are_used_up(error: Exception) -> None:
     assert isinstance(decide(error, tries=1, max_tries=3), Retry)
     assert isinstance(decide(error, tries=2, max_tries=3), Retry)
@@ -41,6 +43,13 @@ def test_a_job_waits_without_losing_a_try_while_our_own_token_is_refused(tries: 
     outcome = decide(ServiceTokenRefused("no"), tries=tries, max_tries=3)
     assert isinstance(outcome, Retry)
     assert (outcome.counted, outcome.cause.reason) == (False, "token_refused")
+
+
+@pytest.mark.parametrize("tries", [1, 3, 30])
+def test_f30_a_job_waits_without_losing_a_try_while_its_host_has_no_space(tries: int) -> None:
+    outcome = decide(HostFull("no", reason="no_space"), tries=tries, max_tries=3)
+    assert isinstance(outcome, Retry)
+    assert (outcome.counted, outcome.cause.code, outcome.cause.reason) == (False, "tool", "no_space")
 
 
 def test_a_file_that_the_store_does_not_take_is_not_offered_again() -> None:

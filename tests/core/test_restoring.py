@@ -213,3 +213,12 @@ def test_who_slept_while_another_worker_took_over_restores_nothing_more(world: W
     assert world.ledger.client.get("gq:restoring") == "99:another"
     world.ledger.client.delete("gq:restoring")
     assert restored_again(world) == 2
+
+
+def test_f41_a_clock_of_redis_that_was_set_back_keeps_no_job_from_being_restored(world: World) -> None:
+    world.accept(world.item())
+    world.ledger.client.flushdb()
+    restoring = Restoring(world.records, world.ledger, world.producer.runs)
+    assert restoring.restore() == 0
+    world.ledger.client.incrby("gq:epoch", 3600)
+    assert restoring.restore() == 1

@@ -29,7 +29,7 @@ local due = redis.call('ZSCORE', KEYS[6], ARGV[1])
 if due and math.floor(due / 4096) > now_ms then return dropped('delayed') end
 local attempt = redis.call('HINCRBY', KEYS[1], 'attempt', 1)
 local tries = redis.call('HINCRBY', KEYS[2], 'ats', 1)
-redis.call('HSET', KEYS[1], 'asked', ARGV[6])
+redis.call('HSET', KEYS[1], 'asked', ARGV[6], 'holder', ARGV[5])
 redis.call('SET', KEYS[3], attempt .. ':' .. ARGV[5], 'PX', ARGV[4])
 if redis.call('ZREM', KEYS[4], ARGV[1]) + redis.call('ZREM', KEYS[6], ARGV[1]) == 0 then
   redis.call('LREM', KEYS[5], 0, ARGV[1])

@@ -13,12 +13,16 @@ if lock then
   end
   attempt = number
 elseif attempt == '' then
-  return {'none'}
+  -- Redis was away before the first renewal: the job is active, and nobody else's since
+  if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[3] or not redis.call('LPOS', KEYS[7], ARGV[1]) then return {'none'} end
+  attempt = redis.call('HGET', KEYS[1], 'attempt')
 end
 local known = redis.call('HMGET', KEYS[1], 'attempt', 'over', 'heeded')
 if tonumber(known[1] or '0') > tonumber(attempt) or known[2] == attempt then return {'lost'} end
 local entry = redis.call('HGET', KEYS[2], 'index') == KEYS[1]
 if entry and (redis.call('ZSCORE', KEYS[8], ARGV[1]) or redis.call('ZSCORE', KEYS[9], ARGV[1])) then return {'lost'} end
+-- first what a Redis whose memory is full lets through; after one write it lets a script finish
+redis.call('PEXPIRE', KEYS[3], ARGV[4])
 redis.call('HSET', KEYS[1], 'attempt', attempt)
 redis.call('SET', KEYS[3], attempt .. ':' .. ARGV[3], 'PX', ARGV[4])
 -- the entry came back from the records as waiting, or a BullMQ client moved it
