@@ -30,6 +30,8 @@ QUIET_S = 75.0
 PATIENCE_S = 1800.0
 LEFT_WITHIN_S = 90.0
 SEED = 5
+ENDS = ("attempt ended", "attempt is stale, its result is dropped")
+"""What an attempt of ours logs that has run to its end."""
 
 
 def measure(folder: Path, *, quick: bool) -> Iterator[Figure]:
@@ -94,7 +96,7 @@ def _counted(service: Service, what: str, sent: list[str], took_s: float) -> Fig
     completed = {row["id"] for row in records.list_items("media_jobs", {"status": "completed"}, limit=-1)}
     results = records.list_items("media_job_results", {"outcome": "completed"}, limit=-1)
     lost = [job_id for job_id in sent if job_id not in completed or not outputs[job_id]]
-    lines = [json.loads(line) for line in service.log().splitlines() if '"attempt ended"' in line]
+    lines = [json.loads(line) for line in service.log().splitlines() if any(end in line for end in ENDS)]
     ends = Counter(line["job_id"] for line in lines)
     twice = [job_id for job_id in sent if outputs[job_id] > 1 or ends[job_id] > 1]
     again = sum(1 for row in results if row["attempt"] > 1)
