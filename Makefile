@@ -28,7 +28,8 @@ check: ## Ruff, mypy --strict, import-linter, pytest
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 chaos: setup-tests ## Every fault of the table, the long ones too; the results go to bench/results/chaos-tests.txt
-	$(BIN)/pytest -n 2 --dist loadgroup -m "" -p tests.chaos.results tests/chaos tests/core/test_sweeper.py tests/core/test_sandbox_misbehaviour.py
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "" -p tests.chaos.results tests/chaos tests/tasks \
+		tests/core/test_dates.py tests/core/test_leases_in_trouble.py tests/core/test_sweeper.py tests/core/test_sandbox_misbehaviour.py
 
 directus: setup-tests ## Run a real Directus in the foreground, for development
 	@$(BIN)/python -m tests.real_directus

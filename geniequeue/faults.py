@@ -1,8 +1,9 @@
-"""Named points before each side effect, at which a test lets a process die.
+"""Named points before each side effect, at which a test lets a process die, or stand still.
 
 Nothing happens at them unless `FAULTS_DIR` names a folder, which no production does. Then each point that is reached is
 added to the file `trace` in it, `<pid> <role> <point>`. Where a file `<role> <point>` lies there, it says which process
-dies, `self` or `parent`, the main process of a worker, and at which time of reaching it: `self 2`. It strikes once.
+dies, `self` or `parent`, the main process of a worker, and at which time of reaching it: `self 2`. With `asleep` nobody
+dies, but both stand still until somebody lets them go on, and then the side effect happens. It strikes once.
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ def _strike(folder: Path, role: str, point: str) -> None:
             return
         fault.unlink()
     except FileNotFoundError:
+        return
+    if victim == "asleep":
+        os.kill(os.getppid(), signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
         return
     os.kill(os.getppid() if victim == "parent" else os.getpid(), signal.SIGKILL)
     threading.Event().wait()  # the end of the parent is the end of this process, too

@@ -12,6 +12,7 @@ bound, named by its power of two, and one for the sum.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ SECONDS = range(-4, 14)
 
 BYTES = range(24, 33)
 """Bounds of memory as powers of two: 16 MiB to 4 GiB; as in the scripts."""
+
+_COUNT = re.compile(r"[0-9]{1,19}")
+_SUM = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19})?")
 
 
 def key() -> str:
@@ -63,7 +67,7 @@ class Counted:
     def _counter(self, fields: Iterable[tuple[list[str], str]]) -> Metric:
         family = CounterMetricFamily(self.name, self.text, labels=self.labels)
         for labels, number in fields:
-            if len(labels) == len(self.labels):
+            if len(labels) == len(self.labels) and _COUNT.fullmatch(number):
                 family.add_metric(labels, int(number))
         return family
 
@@ -71,14 +75,14 @@ class Counted:
         family = HistogramMetricFamily(self.name, self.text, labels=self.labels)
         series: defaultdict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
         for (*labels, part), number in fields:
-            series[tuple(labels)][part] = number
+            if len(labels) == len(self.labels) and (_SUM if part == "sum" else _COUNT).fullmatch(number):
+                series[tuple(labels)][part] = number
         for values, parts in series.items():
             total, buckets = 0, []
             for power in (*bounds, bounds.stop):
                 total += int(parts.get(str(power), 0))
                 buckets.append((str(2.0**power) if power in bounds else "+Inf", float(total)))
-            if len(values) == len(self.labels):
-                family.add_metric(list(values), buckets, float(parts.get("sum", 0)))
+            family.add_metric(list(values), buckets, float(parts.get("sum", 0)))
         return family
 
 
@@ -128,7 +132,7 @@ COUNTED = (
         "put_back",
         "geniequeue_attempts_put_back",
         "Attempts whose job went back to the front: `lost` with their worker, `handed_back` by a stopping worker, "
-        "`timeout` or `killed`; `by` the sweeper where no worker lived to do it.",
+        "`timeout` or `killed`, `lease_over` though the worker lives; `by` the sweeper where no worker did it.",
         ("operation", "by", "why"),
     ),
     Counted(
@@ -177,6 +181,6 @@ def families(fields: Mapping[str, str]) -> list[Metric]:
     known: defaultdict[str, list[tuple[list[str], str]]] = defaultdict(list)
     for field, number in fields.items():
         name, *labels = field.split("|")
-        if number.replace(".", "", 1).isdecimal():
+        if labels:
             known[name].append((labels, number))
     return [counted.family(known[counted.field]) for counted in COUNTED]

@@ -14,11 +14,14 @@ from typing import Any
 
 from marshmallow import Schema
 
-from geniequeue import params
+from geniequeue import params, params_video
 
 MEDIA_QUEUE = "media-jobs"
 SCRAPE_QUEUE = "scrape-jobs"
 ONBOARDING_QUEUE = "onboarding-jobs"
+PICTURE_TIME_LIMIT_S = 120.0
+# 1080p takes about as long as it plays on two cores; what takes more than an hour is sent in parts.
+VIDEO_TIME_LIMIT_S = 3600.0
 QUEUES = (MEDIA_QUEUE, SCRAPE_QUEUE, ONBOARDING_QUEUE)
 
 
@@ -35,7 +38,7 @@ class Operation:
         time_limit_s: wall clock of one attempt's sandboxed work, in seconds.
         max_tries: attempts in all before a transient failure is final.
         feature: what the quota counts it as; None is not counted.
-        file_params: params that name a further input file, checked and fetched like `input_file_id`.
+        file_params: params that name a further input file, or a list of them, checked and fetched like `input_file_id`.
         internal: enqueued by the system itself only; the API refuses it.
     """
 
@@ -65,32 +68,63 @@ class Operation:
         return self.params()
 
 
-def _image(
-    name: str, schema: type[Schema], function: str, feature: str, *, file_params: tuple[str, ...] = ()
-) -> Operation:
+def _image(name: str, schema: type[Schema], function: str) -> Operation:
     return Operation(
         name=name,
         queue=MEDIA_QUEUE,
         params=schema,
         requires=("input_file_id",),
         function=f"geniequeue.media.{function}",
-        time_limit_s=120,
-        feature=feature,
+        time_limit_s=PICTURE_TIME_LIMIT_S,
+        feature="media_modifications",
+    )
+
+
+def _video(
+    name: str,
+    schema: type[Schema],
+    function: str,
+    feature: str = "media_modifications",
+    *,
+    requires: tuple[str, ...] = ("input_file_id",),
+    file_params: tuple[str, ...] = (),
+) -> Operation:
+    return Operation(
+        name=name,
+        queue=MEDIA_QUEUE,
+        params=schema,
+        requires=requires,
         file_params=file_params,
+        function=f"geniequeue.media.{function}",
+        time_limit_s=VIDEO_TIME_LIMIT_S,
+        feature=feature,
     )
 
 
 _REGISTERED = (
-    _image("convert_image", params.ConvertImageParams, "image:convert_image", "media_modifications"),
-    _image("resize_image", params.ResizeImageParams, "image:resize_image", "media_modifications"),
-    _image("crop_image", params.CropImageParams, "image:crop_image", "media_modifications"),
-    _image("strip_metadata", params.StripMetadataParams, "metadata:strip_metadata", "media_modifications"),
-    _image(
+    _image("convert_image", params.ConvertImageParams, "image:convert_image"),
+    _image("resize_image", params.ResizeImageParams, "image:resize_image"),
+    _image("crop_image", params.CropImageParams, "image:crop_image"),
+    # These two take pictures as well, which end themselves after `inside.PICTURE_LIMIT_S`.
+    _video("strip_metadata", params.StripMetadataParams, "metadata:strip_metadata"),
+    _video(
         "apply_watermark",
         params.ApplyWatermarkParams,
         "mark:apply_watermark",
         "watermark_ops",
         file_params=("watermark_file_id",),
+    ),
+    _video("resize_video", params_video.ResizeVideoParams, "video:resize_video"),
+    _video("compress_video", params_video.CompressVideoParams, "compress:compress_video"),
+    _video("crop_video", params_video.CropVideoParams, "video:crop_video"),
+    _video("trim_videos", params_video.TrimVideosParams, "trim:trim_videos"),
+    _video("create_teaser", params_video.CreateTeaserParams, "teaser:create_teaser", "ai_clip_ops"),
+    _video(
+        "join_videos",
+        params_video.JoinVideosParams,
+        "join:join_videos",
+        requires=(),
+        file_params=("input_file_ids",),
     ),
 )
 

@@ -15,7 +15,7 @@ from geniequeue.errors import (
     RightMissing,
     ServiceTokenRefused,
 )
-from geniequeue.jobs.finish import Ended, ended_as, finish, outcome_of, tell_item
+from geniequeue.jobs.finish import Ended, finish, outcome_of
 from geniequeue.jobs.job import Lease, Run
 from geniequeue.jobs.leases import Loss
 from geniequeue.jobs.outcome import Final, Outcome, Retry, decide, failure, snooze
@@ -42,6 +42,7 @@ class Attempt:
         lease: the right to write; attempt number and tries.
         progress: writes progress and learns of a cancel.
         peak_memory_bytes: of the sandboxed work, once it ran.
+        stored: ids of the files it began to store.
     """
 
     run: Run
@@ -50,6 +51,7 @@ class Attempt:
     progress: Progress
     started: float = field(default_factory=time.monotonic)
     peak_memory_bytes: int | None = None
+    stored: list[str] = field(default_factory=list)
     _patience: Patience = field(init=False)
 
     def __post_init__(self) -> None:
@@ -128,14 +130,6 @@ class Attempt:
         lock = self.patiently(lambda: leases.lock(job), cancellable=False)
         mine = lock if lock and lock.startswith(f"{self.lease.attempt}:") else None
         return self.patiently(lambda: leases.put_back(job, mine, Loss(counted=False)), cancellable=False)
-
-    def undo_late_writes(self) -> None:
-        """Write the end of the job again that a newer attempt has told, should this one have written over it."""
-        try:
-            ended = self.services.records.get_item("media_job_results", self.run.id)
-        except RecordForbidden:
-            return
-        tell_item(self.services.records, self.run, ended_as(ended))
 
     def _finish(self, outcome: Final) -> Ended:
         return finish(

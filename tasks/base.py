@@ -29,7 +29,7 @@ from geniequeue.errors import (
     RightMissing,
     ServiceTokenRefused,
 )
-from geniequeue.jobs.finish import Ended, now_iso
+from geniequeue.jobs.finish import now_iso
 from geniequeue.jobs.holder import Holder
 from geniequeue.jobs.job import Lease, Run
 from geniequeue.jobs.leases import LEASE_S
@@ -40,6 +40,7 @@ from geniequeue.operations import OPERATIONS
 from geniequeue.records.protocol import Records
 from tasks import last_words
 from tasks.attempt import Attempt
+from tasks.late import undo_late_writes
 from tasks.progress import Progress
 from tasks.services import Services, services_for
 from tasks.stopping import handing_back
@@ -185,14 +186,19 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
             log.error("the end of the job could not be told, it is put off", error=str(error))
             self._put_off(attempt, snooze(error))
 
-    def _tell(self, attempt: Attempt, outcome: Final) -> None:
+    def _tell(self, attempt: Attempt, outcome: Final, *, cancellable: bool = True) -> None:
         """Write the end of the job everywhere, unless a newer attempt has it."""
         ran_s = round(time.monotonic() - attempt.started, 3)
         if not attempt.patiently(attempt.progress.still_mine, cancellable=False):
             log.warning("attempt is stale, its result is dropped", ran_s=ran_s)
-            attempt.undo_late_writes()
+            undo_late_writes(attempt)
             return
-        ended = _ended(attempt, outcome)
+        try:
+            ended = attempt.end(outcome, cancellable=cancellable)
+        except CancelledError:
+            # while nobody could take its end: either somebody has cancelled the job, or it is another attempt's by now
+            self._tell(attempt, Cancelled(), cancellable=False)
+            return
         log.info("attempt ended", ran_s=ran_s, won=ended.won)
 
     def _put_off(self, attempt: Attempt, outcome: Retry) -> None:
@@ -200,23 +206,18 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
         if attempt.put_off(outcome):
             log.info("attempt put off", after_s=round(outcome.after_s, 1), cause=outcome.cause.code)
             raise CeleryRetry(outcome.cause.message, when=outcome.after_s)
+        undo_late_writes(attempt)
 
     def _hand_back(self, attempt: Attempt) -> None:
         """Put a job back that outlasts its worker, as if the attempt had not begun."""
-        log.warning("attempt handed back", ledger=attempt.hand_back())
+        place = attempt.hand_back()
+        log.warning("attempt handed back", ledger=place)
+        if place != "back":
+            undo_late_writes(attempt)
 
     def _services(self) -> Services:
         settings: Settings = self.app.conf.geniequeue
         return services_for(settings, os.getpid())
-
-
-def _ended(attempt: Attempt, outcome: Final) -> Ended:
-    """End the job; whoever cancels it while nobody can take its result gets it cancelled."""
-    try:
-        return attempt.end(outcome)
-    except CancelledError:
-        log.info("cancelled while its end could not be told")
-        return attempt.end(Cancelled(), cancellable=False)
 
 
 def _is_there(records: Records, collection: str, item_id: str) -> bool:

@@ -24,7 +24,7 @@ from geniequeue.jobs.outcome import Completed
 from geniequeue.jobs.request import input_files
 from geniequeue.operations import MEDIA_QUEUE, OPERATIONS
 from geniequeue.records.protocol import Records
-from geniequeue.sandbox.host import refuse_without_space
+from geniequeue.sandbox.host import refuse_without_space, waiting_for_space
 from geniequeue.sandbox.inside import Limits
 from geniequeue.sandbox.result import SandboxResult
 from tasks import outputs
@@ -44,12 +44,12 @@ class MediaJob(JobTask):
 
     def perform(self, attempt: Attempt) -> Completed:
         """Make and store the outputs of a media operation, or adopt those that an earlier attempt has stored."""
-        with job_folder(attempt) as folder:
+        settings = attempt.services.settings
+        refuse_without_space(settings.media_tmp_dir, settings.min_free_bytes)
+        with waiting_for_space(), job_folder(attempt) as folder:
             adopted = outputs.adopt(attempt, folder / "in")
             if adopted is not None:
                 return adopted
-            settings = attempt.services.settings
-            refuse_without_space(settings.media_tmp_dir, settings.min_free_bytes)
             inputs = fetch_inputs(attempt, folder)
             result = run_in_sandbox(attempt, inputs, folder)
             return outputs.store(attempt, result, folder / "out")

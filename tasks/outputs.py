@@ -70,7 +70,7 @@ def adopt(attempt: Attempt, folder: Path) -> Completed | None:
     )
     for number, group in groupby(rows, itemgetter("attempt")):
         announced = list(group)
-        if all(_is_stored(attempt.services.records, row, folder) for row in announced) and _is_all(announced):
+        if _is_all(announced) and all(_is_stored(attempt.services.records, row, folder) for row in announced):
             log.info("outputs of an earlier attempt adopted", made_by=number, outputs=len(announced))
             about = announced[0]["work"]
             attempt.peak_memory_bytes = about["peak_memory_bytes"]
@@ -129,6 +129,7 @@ def _row(attempt: Attempt, number: int, path: Path, output: Output, about: Mappi
 
 def _upload(attempt: Attempt, row: Mapping[str, Any], path: Path) -> None:
     records, spec = attempt.services.records, attempt.run.spec
+    attempt.stored.append(row["file_id"])
     try:
         attempt.patiently(
             lambda: records.upload(

@@ -19,12 +19,13 @@ from geniequeue.records.protocol import Records
 
 @dataclass(frozen=True)
 class Services:
-    """Settings, records with the service's rights, ledger, leases, quota, what puts a ledger right."""
+    """Settings, records with the service's rights, ledger, leases, runs, quota, what puts a ledger right."""
 
     settings: Settings
     records: Records
     ledger: Ledger
     leases: Leases
+    runs: Runs
     quota: Quota
     restoring: Restoring
     reconciling: Reconciling
@@ -36,13 +37,14 @@ def services_for(settings: Settings, pid: int) -> Services:
     del pid
     records, client = open_store(settings).as_service(), connect(settings.redis_url)
     ledger = Ledger(client, settings.ledger_prefix)
-    leases = Leases(ledger)
+    leases, runs = Leases(ledger), Runs(records, ledger, settings.ledger_prefix)
     return Services(
         settings=settings,
         records=records,
         ledger=ledger,
         leases=leases,
+        runs=runs,
         quota=Quota(client, records, Accounts(records)),
-        restoring=Restoring(records, ledger, Runs(records, ledger, settings.ledger_prefix)),
+        restoring=Restoring(records, ledger, runs),
         reconciling=Reconciling(records, ledger, leases),
     )

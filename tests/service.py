@@ -83,7 +83,12 @@ class Service:
         self.process = subprocess.Popen(
             [str(BIN / "geniequeue"), "up"], cwd=REPOSITORY, env=self.environ, stdout=log, stderr=log
         )
-        self.wait_ready()
+        try:
+            self.wait_ready()
+        except BaseException:
+            # nobody else would: a fixture that does not get so far has no end
+            self.stop()
+            raise
 
     def wait_ready(self, within_s: float = 120) -> None:
         """Wait until `/readyz` answers 200."""

@@ -36,12 +36,20 @@ def upload_file_params(
     result = dict(params)
     for name in file_params:
         value = result.get(name)
-        if isinstance(value, str) and value.startswith("@"):
-            path = Path(value[1:])
-            if not path.is_file():
-                raise WrongUsage(f"{name}: expected a file at {path}, found none")
-            result[name] = upload(path)
+        if isinstance(value, list):
+            result[name] = [_stored(name, each, upload) for each in value]
+        elif name in result:
+            result[name] = _stored(name, value, upload)
     return result
+
+
+def _stored(name: str, value: Any, upload: Callable[[Path], str]) -> Any:
+    if not isinstance(value, str) or not value.startswith("@"):
+        return value
+    path = Path(value[1:])
+    if not path.is_file():
+        raise WrongUsage(f"{name}: expected a file at {path}, found none")
+    return upload(path)
 
 
 def _object(text: str) -> dict[str, Any]:

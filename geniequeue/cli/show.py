@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from geniequeue.cli.api_client import Job
@@ -132,7 +132,7 @@ class BarFollower:
     def __init__(self, label: str = "") -> None:
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(),
-            TextColumn("{task.fields[state]}"), console=console(),
+            TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[state]}"), console=console(),
         )  # fmt: skip
         self._label = label
         self._task: Any = None

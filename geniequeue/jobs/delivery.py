@@ -16,10 +16,14 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
 from geniequeue.faults import reach
+from geniequeue.log import get_logger
 
 KOMBU = (5, 7)
 VISIBILITY_TIMEOUT_S = 10 * 365 * 86_400
 """Never: the scan for messages that are not acknowledged finds nothing."""
+
+
+log = get_logger(__name__)
 
 
 class Kept(kombu_redis.QoS):
@@ -30,16 +34,34 @@ class Kept(kombu_redis.QoS):
     def ack(self, delivery_tag: str) -> None:
         """Forget a message: its job is done, put off or put back."""
         reach("broker.ack")
-        super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+        try:
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+        except BaseException:
+            # what lies in `unacked` is forgotten later; one that counted as unacknowledged would be the last one taken
+            virtual.QoS.ack(self, delivery_tag)
+            raise
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give a message back, or drop it."""
         if requeue:
-            # RPUSH: the end that BRPOP takes from
-            self.restore_by_tag(delivery_tag, leftmost=False)  # type: ignore[no-untyped-call]
-            virtual.QoS.ack(self, delivery_tag)
+            try:
+                # RPUSH: the end that BRPOP takes from
+                self.restore_by_tag(delivery_tag, leftmost=False)  # type: ignore[no-untyped-call]
+            finally:
+                virtual.QoS.ack(self, delivery_tag)
         else:
             super().reject(delivery_tag)  # type: ignore[no-untyped-call]
+
+
+class Channel(kombu_redis.Channel):
+    """A channel that drops what is no message; Celery would end the worker for it."""
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+            log.exception("something that is no message was dropped from a broker list")
+            return None
 
 
 def install(steps: int) -> None:
@@ -54,10 +76,12 @@ def install(steps: int) -> None:
     faults = check()
     if faults:
         raise RuntimeError(f"expected kombu {KOMBU[0]}.{KOMBU[1]} as it was read, got {kombu.__version__}: {faults}")
-    channel = kombu_redis.Channel
-    channel.max_priority = steps - 1
-    channel.do_restore = False
-    channel.QoS = Kept
+    Channel.max_priority = steps - 1
+    Channel.do_restore = False
+    Channel.QoS = Kept
+    # what names the class itself in kombu, and what asks it for the number of steps
+    kombu_redis.Channel.max_priority = steps - 1
+    kombu_redis.Transport.Channel = Channel
 
 
 def check() -> list[str]:

@@ -45,6 +45,10 @@ class Holder:
         _, started = _state_and_start(pid)
         return cls(worker, *_here(), pid, started)
 
+    def is_seen(self) -> bool:
+        """Tell whether it can be seen from here that the process lives; it may stand still."""
+        return (self.boot, self.namespace) == _here() and not self.is_gone()
+
     def is_gone(self) -> bool:
         """Tell whether the process has certainly ended; False for what cannot be seen from here."""
         if (self.boot, self.namespace) != _here():

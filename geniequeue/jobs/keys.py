@@ -105,7 +105,12 @@ def job_index(job_key: str) -> str:
 
 def ended_runs() -> str:
     """Set `<run>/<job>` of runs that have ended everywhere but for their own row, which says open still."""
-    return "gq:ended"
+    return "gq:ended-runs"
+
+
+def leftovers() -> str:
+    """Sorted set `<file>/<job>` of files that are to be removed, by when that was tried last in s, Redis time."""
+    return "gq:leftovers"
 
 
 def late_rows() -> str:
@@ -116,6 +121,11 @@ def late_rows() -> str:
 def given_up(run_id: str) -> str:
     """When the acceptance of a run was given up, in s of Redis time."""
     return f"gq:given-up:{run_id}"
+
+
+def renumbered(run_id: str, number: str) -> str:
+    """The number that a run has instead of one that another job got, the same for all who push it; expires."""
+    return f"gq:renumbered:{run_id}:{number}"
 
 
 def turn(chore: str) -> str:

@@ -6,14 +6,15 @@ attempt may write, and none whose lease was taken away; the job's index tells bo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, cast
 
 from geniequeue import metrics
 from geniequeue.jobs import broker, keys
-from geniequeue.jobs.job import Run, Spec
+from geniequeue.jobs.holder import Holder
+from geniequeue.jobs.job import DEFAULT_PRIORITY, MAX_PRIORITY, Run, Spec
 from geniequeue.jobs.keys import QueueKeys
 from geniequeue.jobs.ledger import Ledger, reachable
 from geniequeue.jobs.stored import object_of
@@ -84,7 +85,7 @@ class Leases:
         queue, number = bull.split(":")[-2:]
         with reachable():
             stored = self._redis.hmget(self._keys(queue).job(number), ["index", "data", "priority", "name"])
-        return _queued(queue, bull, cast("list[str | None]", stored))
+        return self._queued(queue, bull, cast("list[str | None]", stored))
 
     def active(self, queue: str) -> list[tuple[Queued, str | None]]:
         """Return the jobs of a queue that are active, each with its lock, which lasts no longer than a lease."""
@@ -101,7 +102,7 @@ class Leases:
                 if left_ms > LEASE_S * 1000:  # Redis' clock was set back
                     self._redis.pexpire(k.lock(number), int(LEASE_S * 1000))
         jobs = (
-            (_queued(queue, k.job(number), stored), lock)
+            (self._queued(queue, k.job(number), stored), lock)
             for number, stored, lock in zip(numbers, answers[::3], answers[1::3], strict=True)
         )
         return [(job, lock) for job, lock in jobs if job is not None]
@@ -124,6 +125,11 @@ class Leases:
         """Return the lock of a job, None without one."""
         with reachable():
             return cast("str | None", self._redis.get(self._keys(job.run.queue).lock(job.run.number)))
+
+    def last_holder(self, job: Queued) -> Holder | None:
+        """Return who got the newest lease of a job, also after it ran out; None where Redis has forgotten."""
+        with reachable():
+            return Holder.parse(cast("str | None", self._redis.hget(job.index, "holder")) or "")
 
     def put_back(self, job: Queued, lock: str | None, loss: Loss, *, token: str = "") -> PutBack:
         """Put an active job whose attempt is over back to the front of its queue.
@@ -161,6 +167,28 @@ class Leases:
         found = (self.find(k.job(number)) for number in numbers)
         yield from islice((job for job in found if job is not None), limit)
 
+    def _queued(self, queue: str, bull: str, stored: Sequence[str | None]) -> Queued | None:
+        """Read `index`, `data`, `priority`, `name` of a job's hash; None for an entry that another program made."""
+        index, data, priority, name = stored
+        if not index:
+            return None
+        about = object_of(data)
+        if not {"runId", "jobId", "requestId"} <= set(about):
+            # BullMQ's tools can change the data of a job, and it must be found all the same
+            about = self._about(index)
+        spec = Spec(name or "", about["jobId"], "", {}, priority=_priority_of(priority), request_id=about["requestId"])
+        return Queued(index, Run(about["runId"], 0, queue, bull, spec, accepted_at=""))
+
+    def _about(self, index: str) -> Mapping[str, str]:
+        """Return what the index tells of a job's latest run."""
+        with reachable():
+            run_id = cast("str | None", self._redis.hget(index, "run"))
+        return {
+            "runId": run_id or "",
+            "jobId": index.removeprefix(keys.job_index("")).rpartition("/")[2],
+            "requestId": "",
+        }
+
     def _keys(self, queue: str) -> QueueKeys:
         return self._ledger.queue_keys(queue)
 
@@ -169,11 +197,6 @@ class Leases:
             return self._scripts.call(name, script_keys, args)
 
 
-def _queued(queue: str, bull: str, stored: Sequence[str | None]) -> Queued | None:
-    """Read `index`, `data`, `priority`, `name` of a job's hash; None for an entry that another program made."""
-    index, data, priority, name = stored
-    about = object_of(data)
-    if not index or not {"runId", "jobId", "requestId"} <= set(about):
-        return None
-    spec = Spec(name or "", about["jobId"], "", {}, priority=int(priority or 0), request_id=about["requestId"])
-    return Queued(index, Run(about["runId"], 0, queue, bull, spec, accepted_at=""))
+def _priority_of(stored: str | None) -> int:
+    """Read a priority; BullMQ's tools write any number there."""
+    return int(stored) if stored and stored.isdecimal() and int(stored) <= MAX_PRIORITY else DEFAULT_PRIORITY

@@ -250,11 +250,15 @@ class Ledger:
             names += [k.wait(), k.paused(), k.prioritized(), k.active(), k.delayed(), k.counts()]
         said, taxonomy, *rows = self._call("stats", names, [])
         counts = {queue: QueueCounts(*row) for queue, row in zip(QUEUES, rows, strict=True)}
-        return Overview(counts, json.loads(said or "{}"), TaxonomyFigures(*taxonomy))
+        return Overview(counts, object_of(said), TaxonomyFigures(*taxonomy))
 
     def counts(self) -> Mapping[str, QueueCounts]:
         """Return the numbers of all queues at one instant."""
         return self.overview().counts
+
+    def counted_at_least(self, queue: str, counts: Mapping[str, int]) -> None:
+        """Raise the counters of a queue to these; none is lowered."""
+        self._call("raise", [self.queue_keys(queue).counts()], [part for pair in counts.items() for part in pair])
 
     def trim(self, *, keep: int, keep_s: int) -> int:
         """Forget final jobs beyond a number per set or an age in seconds; counters stay as they are.
@@ -275,7 +279,7 @@ class Ledger:
             return self._scripts.call(name, script_keys, args)
 
 
-_SCRIPTS = ("number", "accept", "lease", "progress", "delay", "finish", "entry", "stats", "trim")
+_SCRIPTS = ("number", "accept", "lease", "progress", "delay", "finish", "entry", "stats", "raise", "trim")
 
 
 def _number(given: int) -> str:

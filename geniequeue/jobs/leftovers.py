@@ -1,18 +1,19 @@
 """Files that attempts stored in vain: removed when their run is closed, and once more some time later.
 
-An attempt announces each file before it stores it, so nothing lies around that no row names. Of the announced ones, the
-files that a completed result names stay. An attempt that slept through its lease may still announce and store a file
-after its run was closed; so each row is looked at a second time, when no attempt can be writing any more.
+An attempt announces each file before it stores it. Of those announced, the files that a completed result names stay. An
+attempt that slept through its lease may still announce a file, or end an upload, after its run was closed; it removes
+that itself (`tasks.late`), unless it is killed just then. So each row, and each file that was not there to be removed,
+is looked at a second time when no attempt can be writing any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from geniequeue.errors import RecordForbidden
+from geniequeue.errors import RecordForbidden, RecordsError, RecordsUnavailable, RightMissing
 from geniequeue.jobs import keys
 from geniequeue.jobs.finish import iso
 from geniequeue.jobs.ledger import Ledger, reachable
@@ -20,6 +21,7 @@ from geniequeue.log import get_logger
 from geniequeue.records.protocol import Filter, Item, Records
 
 AT_ONCE = 100
+PAGES_AT_ONCE = 20
 LATE_AFTER_S = 1800.0
 """When a row is looked at again: longer than any call of an attempt that sleeps and wakes up can take to be done."""
 FIRST_LOOK_BACK_S = 86_400.0
@@ -48,29 +50,53 @@ class Leftovers:
         rows = self._list("media_job_outputs", {"job_id": {"_in": list(ended.values())}}, ("id", "job_id", "attempt"))
         if not rows:
             return 0
-        results = self._list("media_job_results", {"id": {"_in": list(ended)}}, ("id", "attempt", "outcome", "result"))
-        # of a job that is in a later round by now, the rows of that are its own
-        last_attempt = {ended[result["id"]]: int(result["attempt"]) for result in results}
-        kept = _files_in(results)
-        return self._remove(
-            row for row in rows if row["id"] not in kept and row["attempt"] <= last_attempt.get(row["job_id"], 0)
-        )
+        kept = _files_in(self._list("media_job_results", {"id": {"_in": list(ended)}}, ("outcome", "result")))
+        vain = [row for row in rows if row["id"] not in kept]
+        last = self._last_attempts(ended, {row["job_id"] for row in vain})
+        return self._remove(row for row in vain if row["attempt"] <= last.get(row["job_id"], row["attempt"]))
 
     def remove_late(self, *, late_after_s: float = LATE_AFTER_S) -> int:
-        """Look at the next rows that are old enough, and remove what no result names; return how many files."""
-        rows = self._aged(late_after_s)
-        jobs = {row["job_id"] for row in rows}
-        if not jobs:
-            return 0
-        runs = self._list("media_job_runs", {"job_id": {"_in": sorted(jobs)}}, ("id", "job_id", "open"))
-        where = {"id": {"_in": [run["id"] for run in runs]}, "outcome": "completed"}
-        kept = _files_in(self._list("media_job_results", where, ("id", "outcome", "result")) if runs else [])
-        # those of an open run are looked at when it is closed
-        done = jobs - {run["job_id"] for run in runs if run["open"]}
-        removed = self._remove(row for row in rows if row["id"] not in kept and row["job_id"] in done)
-        with reachable():
-            self._redis.set(keys.late_rows(), f"{rows[-1]['announced_at']} {rows[-1]['id']}")
+        """Look again at what is old enough, and remove what no result names; return how many files that were."""
+        removed = self._remove(self._noted(late_after_s))
+        for _ in range(PAGES_AT_ONCE):
+            rows = self._aged(late_after_s)
+            removed += self._remove(self._of_no_result(rows))
+            if rows:
+                with reachable():
+                    self._redis.set(keys.late_rows(), f"{rows[-1]['announced_at']} {rows[-1]['id']}")
+            if len(rows) < AT_ONCE:
+                break
         return removed
+
+    def _last_attempts(self, ended: Mapping[str, str], job_ids: Set[str]) -> dict[str, int]:
+        """Return, of jobs that are in a later round by now, the last attempt of the round that has ended."""
+        if not job_ids:
+            return {}
+        runs = self._list("media_job_runs", {"job_id": {"_in": sorted(job_ids)}}, ("id", "job_id", "round", "spec"))
+        rounds: dict[str, int] = {run["job_id"]: run["round"] for run in runs if run["id"] in ended}
+        later = (run for run in runs if run["round"] == rounds.get(run["job_id"], 0) + 1)
+        return {run["job_id"]: int(run["spec"]["attempts_before"]) for run in later}
+
+    def _of_no_result(self, rows: Sequence[Item]) -> list[Item]:
+        """Return the rows of jobs that have ended which no result of theirs names."""
+        if not rows:
+            return []
+        job_ids = sorted({row["job_id"] for row in rows})
+        runs = self._list("media_job_runs", {"job_id": {"_in": job_ids}}, ("id", "job_id", "open"))
+        where = {"id": {"_in": [run["id"] for run in runs]}, "outcome": "completed"}
+        kept = _files_in(self._list("media_job_results", where, ("outcome", "result")) if runs else [])
+        # those of an open run are looked at when it is closed; of a job without a run nobody knows what it needs
+        ended = {run["job_id"] for run in runs} - {run["job_id"] for run in runs if run["open"]}
+        return [row for row in rows if row["id"] not in kept and row["job_id"] in ended]
+
+    def _noted(self, late_after_s: float) -> list[Item]:
+        """Return files that could not be removed, or were not there, when that was due."""
+        with reachable():
+            until = self._redis.time()[0] - late_after_s
+            noted = cast("list[str]", self._redis.zrangebyscore(keys.leftovers(), 0, until, start=0, num=AT_ONCE))
+        return [
+            {"id": file_id, "job_id": job_id, "noted": True} for file_id, _, job_id in (n.partition("/") for n in noted)
+        ]
 
     def _aged(self, late_after_s: float) -> list[Item]:
         """Return the next rows behind the last one that was looked at."""
@@ -92,16 +118,49 @@ class Leftovers:
         return self._service.list_items(collection, where, limit=-1, fields=fields)
 
     def _remove(self, rows: Iterable[Item]) -> int:
-        """Delete files, then their rows; a crash in between leaves a row that is looked at again."""
-        removed = 0
-        for row in rows:
-            with suppress(RecordForbidden):  # announced, never stored
-                self._service.delete_file(row["id"])
+        """Delete files, then their rows; return how many files went. What cannot be deleted now is noted for later."""
+        return sum(self._remove_one(row) for row in rows)
+
+    def _remove_one(self, row: Item) -> bool:
+        note, removed = f"{row['id']}/{row['job_id']}", False
+        try:
+            removed = self._delete_file(row["id"])
             with suppress(RecordForbidden):  # somebody else was faster
                 self._service.delete_item("media_job_outputs", row["id"])
+        except RecordsUnavailable:
+            raise
+        except RecordsError as error:
+            log.error("an output that nobody needs cannot be removed", file_id=row["id"], error=str(error))
+            self._note(note)
+            return False
+        if removed or "noted" in row:
+            with reachable():
+                self._redis.zrem(keys.leftovers(), note)
+        else:
+            self._note(note)
+        if removed:
             log.info("an output that nobody needs was removed", job_id=row["job_id"], file_id=row["id"])
-            removed += 1
         return removed
+
+    def _delete_file(self, file_id: str) -> bool:
+        """Delete a file; False where it is not there.
+
+        Raises:
+            RecordsError: it is, and may not be deleted.
+        """
+        try:
+            self._service.delete_file(file_id)
+        except RecordForbidden as error:
+            try:
+                self._service.get_file(file_id)
+            except RecordForbidden:
+                return False
+            raise RightMissing(str(error), collection=error.collection, action=error.action) from error
+        return True
+
+    def _note(self, note: str) -> None:
+        with reachable():
+            self._redis.zadd(keys.leftovers(), {note: self._redis.time()[0]})
 
 
 def _files_in(results: Iterable[Item]) -> set[str]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from geniequeue.jobs import broker
@@ -26,12 +27,21 @@ TAKEN_FOR_S = 60.0
 
 
 class Messages:
-    """Compares waiting jobs with messages; every method raises `LedgerUnavailable` when Redis cannot be reached."""
+    """Compares waiting jobs with messages; every method raises `LedgerUnavailable` when Redis cannot be reached.
 
-    def __init__(self, ledger: Ledger, leases: Leases) -> None:
+    How long a worker has had a message is measured here, from when it was first seen: kombu notes the time of the
+    worker's host, whose clock may be another one.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, ledger: Ledger, leases: Leases, clock: Callable[[], float] = time.monotonic) -> None:
         self._ledger = ledger
         self._leases = leases
         self._redis: Any = ledger.client
+        self._clock = clock
+        self._first_seen: dict[str, float] = {}
 
     def lost(self, queue: str) -> Iterator[Queued]:
         """Yield jobs at the front of a queue that wait without a message, and still have to run."""
@@ -48,24 +58,22 @@ class Messages:
             numbers = self._redis.lrange(k.wait(), -WAITING_AT_ONCE, -1)
             numbers += self._redis.zrange(k.prioritized(), 0, WAITING_AT_ONCE - 1)
             now_s = self._redis.time()[0]
-        known: dict[str, tuple[set[str], bool]] = {}
-        for number in numbers:
-            job = self._leases.find(k.job(number))
-            if job is None or job.run.bull_job_id in taken:
-                continue
-            age_s, retried = self._past(job, now_s)
-            if age_s < YOUNG_S:
-                continue
-            name = broker.broker_list(job.run)
-            messages, whole = known.get(name) or known.setdefault(name, self._listed(name))
-            if whole and job.run.bull_job_id not in messages:
+        jobs = (self._leases.find(k.job(number)) for number in numbers)
+        found = [(job, *self._past(job, now_s)) for job in jobs if job is not None]
+        old = [(job, retried) for job, age_s, retried in found if age_s >= YOUNG_S and job.run.bull_job_id not in taken]
+        listed = {name: self._listed(name) for name in {broker.broker_list(job.run) for job, _ in old}}
+        with reachable():
+            # before the lists and after them: meanwhile a message may go from a list to a worker, or back
+            taken |= self._taken()
+        for job, retried in old:
+            messages, whole = listed[broker.broker_list(job.run)]
+            if whole and job.run.bull_job_id not in messages | taken:
                 yield job, retried
 
     def forget_dead(self) -> int:
         """Delete what workers took long ago and do not work on; return how many messages that were."""
         with reachable():
-            now_s = self._redis.time()[0]
-            old = self._redis.zrangebyscore(UNACKED_INDEX, 0, now_s - TAKEN_FOR_S, start=0, num=WAITING_AT_ONCE)
+            old = [tag for tag in self._redis.zrange(UNACKED_INDEX, 0, -1) if self._is_old(tag)][:WAITING_AT_ONCE]
             stored = self._redis.hmget(UNACKED, old) if old else []
         dead = [tag for tag, message in zip(old, stored, strict=True) if not self._is_worked_on(message)]
         if dead:
@@ -75,22 +83,28 @@ class Messages:
         return len(dead)
 
     def _is_worked_on(self, stored: str | None) -> bool:
-        bull = _bull_of(json.loads(stored)[0]) if stored else None
+        bull = _bull_of(stored) if stored else None
         job = self._leases.find(bull) if bull else None
         return job is not None and self._leases.lock(job) is not None
 
     def _taken(self) -> set[str]:
         """Return the jobs whose messages workers have taken lately."""
-        since = self._redis.time()[0] - TAKEN_FOR_S
-        tags = self._redis.zrangebyscore(UNACKED_INDEX, since, "+inf")
+        tags = self._redis.zrange(UNACKED_INDEX, 0, -1)
+        now = self._clock()
+        self._first_seen = {tag: self._first_seen.get(tag, now) for tag in tags}
+        tags = [tag for tag in tags if not self._is_old(tag)]
         stored = self._redis.hmget(UNACKED, tags) if tags else []
-        return {bull for message in stored if message and (bull := _bull_of(json.loads(message)[0]))}
+        return {bull for message in stored if message and (bull := _bull_of(message))}
+
+    def _is_old(self, tag: str) -> bool:
+        """Tell whether a worker has had a message for so long that it must be working on it, or dead."""
+        return self._clock() - self._first_seen.get(tag, self._clock()) > TAKEN_FOR_S
 
     def _listed(self, name: str) -> tuple[set[str], bool]:
         """Return the jobs of a broker list, and whether these are all."""
         with reachable():
             messages = cast("list[str]", self._redis.lrange(name, -MOST_LISTED, -1))
-        return {bull for message in messages if (bull := _bull_of(json.loads(message)))}, len(messages) < MOST_LISTED
+        return {bull for message in messages if (bull := _bull_of(message))}, len(messages) < MOST_LISTED
 
     def _past(self, job: Queued, now_s: int) -> tuple[float, bool]:
         """Return how long ago a waiting job was accepted in s, and whether it had ended before.
@@ -106,11 +120,17 @@ class Messages:
         return now_s - int(accepted_ms or 0) / 1000, ended
 
 
-def _bull_of(message: dict[str, Any]) -> str | None:
-    """Return the job that a message is for, None for a message of another task, or of another program."""
+def _bull_of(stored: str) -> str | None:
+    """Return the job that a message is for, None for a message of another task, or of another program.
+
+    Args:
+        stored: as it lies in a list, or, with where it came from, in `unacked`.
+    """
     try:
-        _, kwargs, _ = json.loads(base64.b64decode(message["body"]))
+        message = json.loads(stored)
+        body = (message[0] if isinstance(message, list) else message)["body"]
+        _, kwargs, _ = json.loads(base64.b64decode(body))
         bull = kwargs.get("bull_job_id")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
     return str(bull) if bull else None

@@ -41,7 +41,7 @@ class Notes:
     def has_ended(self, run: Run) -> bool:
         """Tell whether a run has ended everywhere but for its own row, which is closed later."""
         with reachable():
-            return bool(self._redis.sismember(keys.ended_runs(), f"{run.id}/{run.spec.job_id}"))
+            return bool(self._redis.sismember(keys.ended_runs(), ended_note(run)))
 
     def ended_runs(self, limit: int) -> dict[str, str]:
         """Return the ids of some runs whose rows are to be closed, each with its job's."""
@@ -56,3 +56,8 @@ class Notes:
 
     def _now_s(self) -> int:
         return self._redis.time()[0]
+
+
+def ended_note(run: Run) -> str:
+    """Return what is noted of a run that has ended and is to be closed: `<run>/<job>`."""
+    return f"{run.id}/{run.spec.job_id}"

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
-from geniequeue.jobs.ledger import Ledger
+from geniequeue.jobs import keys
+from geniequeue.jobs.job import Run
+from geniequeue.jobs.ledger import Ledger, reachable
 from geniequeue.log import get_logger
 from geniequeue.operations import OPERATIONS
 from geniequeue.records.protocol import Records
+
+RENUMBERED_KEEP_S = 86_400
+"""Longer than anybody takes from one step of pushing a run to the next."""
 
 log = get_logger(__name__)
 
@@ -29,6 +35,14 @@ class Numbers:
         while not (number := self._ledger.next_number(queue)):
             self.go_on(queue)
         return number
+
+    def instead(self, run: Run) -> str:
+        """Return the number that a run has instead of its own, which another job got; the same for whoever asks."""
+        name, client = keys.renumbered(run.id, run.number), self._ledger.client
+        number = self.next(run.queue)
+        with reachable():
+            client.set(name, number, nx=True, ex=RENUMBERED_KEEP_S)
+            return cast("str | None", client.get(name)) or number
 
     def current_or_next(self, job_key: str, queue: str) -> tuple[Mapping[str, str] | None, str]:
         """Return what Redis knows of a job's latest run, or None and the next number of the queue."""

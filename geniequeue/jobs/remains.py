@@ -7,6 +7,7 @@ from typing import Literal, cast
 from geniequeue.jobs import keys
 from geniequeue.jobs.job import Run
 from geniequeue.jobs.ledger import Ledger, reachable
+from geniequeue.jobs.notes import ended_note
 from geniequeue.scripts import Scripts
 
 Place = Literal["there", "newer", "missing", "not leader"]
@@ -42,4 +43,4 @@ class Remains:
             *(k.delayed(), k.active(), k.completed(), k.failed(), keys.ended_runs(), keys.restoring()),
         ]
         with reachable():
-            return cast("Place", self._scripts.call("forget", names, [number, run.id, run.round, token]))
+            return cast("Place", self._scripts.call("forget", names, [number, ended_note(run), run.round, token]))

@@ -140,12 +140,18 @@ def check_files(as_user: Records, spec: Spec) -> Spec:
 
 
 def input_files(spec: Spec) -> dict[str, str]:
-    """Return the ids of the files that a run reads, by role."""
-    files = {"input": spec.input_file_id} if spec.input_file_id else {}
+    """Return the ids of the files that a run reads, by role; the operation gets them in this order."""
+    further: dict[str, str] = {}
     for name in OPERATIONS[spec.operation].file_params:
-        if spec.params.get(name):
-            files[name] = spec.params[name]
-    return files
+        given = spec.params.get(name)
+        if isinstance(given, list):
+            further |= {f"{name}.{number}": file_id for number, file_id in enumerate(given)}
+        elif given:
+            further[name] = given
+    # A list that names the input, too, says where in it the input comes.
+    first = {"input": spec.input_file_id} if spec.input_file_id else {}
+    listed = any("." in role and file_id == spec.input_file_id for role, file_id in further.items())
+    return further if listed else {**first, **further}
 
 
 def _priority(requested: int | None, stored: int | None) -> int:

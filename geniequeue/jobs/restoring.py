@@ -71,30 +71,31 @@ class Restoring:
         with reachable():
             done = cast("dict[str, str]", self._ledger.client.hgetall(keys.restored()))
         if "all" not in done:
-            return self._restore_all(token, 0)
+            return self._restore_all(token, emptied=True)
         after: Mark | None = Mark.parse(done.get("after", ""))
         enough = time.monotonic() + LOOK_FOR_S
         while after is not None and time.monotonic() < enough:
             rows, after = self._open.page(after, SETTLED_AFTER_S)
             if self._missing(rows):
-                return self._restore_all(token, SETTLED_AFTER_S)
+                return self._restore_all(token, emptied=False)
         if after is None:
             self._hopeless.clear()
         self._note(after)
         return 0
 
-    def _restore_all(self, token: str, age_s: float) -> int:
+    def _restore_all(self, token: str, *, emptied: bool) -> int:
         restored, after = 0, Mark()
         while self._lead.take() == token:
-            rows, end = self._open.page(after, age_s)
+            rows, end = self._open.page(after, 0 if emptied else SETTLED_AFTER_S)
             restored += sum(self._restored(run, token) for run in self._missing(rows) if self._lead.take() == token)
             if end is None:
                 break
             after = end
         if self._lead.take() != token:
-            log.warning("another worker restores by now")
+            log.warning("the lead is over, whoever has it next restores the rest")
             return restored
-        for queue in QUEUES:
+        # a later time a job may have ended that is not counted yet, and will be
+        for queue in QUEUES if emptied else ():
             tallies.go_on(self._service, self._ledger, queue)
         self._note(None)
         return restored

@@ -176,8 +176,11 @@ class Runs:
         )
 
     def _renumbered(self, run: Run) -> Run:
-        """Return a run with another number, told to the records: Redis was emptied, and its own was given anew."""
-        bull = bull_job_id(self._prefix, run.queue, self.numbers.next(run.queue))
+        """Return a run with another number, told to the records: Redis was emptied, and its own was given anew.
+
+        Two who push it at once get the same one, so that the records and the ledger cannot come to differ.
+        """
+        bull = bull_job_id(self._prefix, run.queue, self.numbers.instead(run))
         log.warning("run gets another number", job_id=run.spec.job_id, bull_job_id=run.bull_job_id, now=bull)
         if not run.ledger_only:
             self._service.update_item("media_job_runs", run.id, {"bull_job_id": bull, "number": int(number_of(bull))})

@@ -31,6 +31,9 @@ def entry_of(state: str, stored: Mapping[str, str]) -> Entry:
 
 
 def object_of(stored: str | None) -> Mapping[str, Any]:
-    """Read a JSON object; any other value counts as an empty one."""
-    value = json.loads(stored) if stored else {}
+    """Read a JSON object; anything else counts as an empty one."""
+    try:
+        value = json.loads(stored) if stored else {}
+    except ValueError:
+        return {}
     return value if isinstance(value, dict) else {}

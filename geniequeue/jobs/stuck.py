@@ -18,6 +18,7 @@ from geniequeue.jobs.job import Run
 from geniequeue.jobs.leases import Leases
 from geniequeue.jobs.ledger import Ledger, reachable
 from geniequeue.jobs.messages import Messages
+from geniequeue.jobs.notes import ended_note
 from geniequeue.jobs.request import run_from_row
 from geniequeue.jobs.runs import RUN_FIELDS
 from geniequeue.jobs.workers import Workers
@@ -179,7 +180,7 @@ class StuckJobs:
             for run in runs:
                 pipeline.hget(keys.job_index(run.key), "round")
                 pipeline.exists(run.bull_job_id)
-                pipeline.sismember(keys.ended_runs(), run.id)
+                pipeline.sismember(keys.ended_runs(), ended_note(run))
             answers = pipeline.execute()
         for run, round_, entry, ended in zip(runs, answers[::3], answers[1::3], answers[2::3], strict=True):
             if ended or int(round_ or 0) > run.round:

@@ -1,7 +1,8 @@
 """The sweeper: puts back what a dead worker held, and sends what is due.
 
-Every worker's main process has one, and one of them leads. Each move is one script that looks again, and refuses one
-whose lead is over; so a sweeper that slept harms nothing.
+Every worker's main process has one, and one of them leads. Each move of a job is one script that looks again, and
+refuses one whose lead is over; so a sweeper that slept moves none. What it does beside that may be done at any time:
+BullMQ's workers are kept out, and messages are forgotten of which the ledger does not need any.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Sweeper:
     ) -> None:
         self._redis = ledger.client
         self._leases = leases
-        self._messages = Messages(ledger, leases)
+        self._messages = Messages(ledger, leases, clock)
         self._strangers = Strangers(ledger)
         self._compared = float("-inf")
         self._clock = clock
@@ -91,8 +92,9 @@ class Sweeper:
         sent = sum(self._strangers.refuse(queue, token) for queue in QUEUES)
         for queue in QUEUES:
             for job in self._messages.lost(queue):
-                log.warning("a message was lost, it is sent again", bull_job_id=job.run.bull_job_id)
-                sent += self._leases.resend(job, token=token) == "sent"
+                if self._leases.resend(job, token=token) == "sent":
+                    log.warning("a message was lost, it is sent again", bull_job_id=job.run.bull_job_id)
+                    sent += 1
         forgotten = self._messages.forget_dead()
         if forgotten:
             log.info("messages of dead workers forgotten", messages=forgotten)
@@ -104,15 +106,23 @@ class Sweeper:
         if lock is None:
             if not self._may_judge():
                 return False
-            evidence = "The lease ran out: its worker, or the host of it, is gone."
+            loss = self._loss(job)
         elif holder is not None and holder.is_gone():
-            evidence = f"The worker {holder.worker} is gone, pid {holder.pid}."
+            loss = Loss(True, f"The worker {holder.worker} is gone, pid {holder.pid}.")
         else:
             return False
-        answer = self._leases.put_back(job, lock, Loss(True, evidence), token=token)
+        answer = self._leases.put_back(job, lock, loss, token=token)
         if answer == "back":
-            log.error("a worker was lost with its job", bull_job_id=job.run.bull_job_id, why=evidence)
+            happened = "a worker was lost with its job" if loss.counted else "a worker has slept through its lease"
+            log.error(happened, bull_job_id=job.run.bull_job_id, why=loss.evidence)
         return answer == "back"
+
+    def _loss(self, job: Queued) -> Loss:
+        """Judge a lease that ran out: a job whose holder is seen to live has killed no worker."""
+        holder = self._leases.last_holder(job)
+        if holder is not None and holder.is_seen():
+            return Loss(False, f"The lease ran out, but the worker {holder.worker} lives, pid {holder.pid}.")
+        return Loss(True, "The lease ran out: its worker, or the host of it, is gone.")
 
     def _look_at_clocks(self) -> None:
         """Count from now on again where a clock has jumped, or this process waited long for Redis or stood still."""

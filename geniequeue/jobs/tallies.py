@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-from geniequeue.jobs.ledger import Ledger, reachable
+from geniequeue.jobs.ledger import Ledger
 from geniequeue.jobs.numbers import operations_of
 from geniequeue.records.protocol import Records
 
@@ -13,14 +13,10 @@ from geniequeue.records.protocol import Records
 def go_on(service: Records, ledger: Ledger, queue: str) -> None:
     """Raise the counters of a queue to what is on record; none is lowered.
 
-    Jobs that end in the milliseconds between the two looks are counted twice or not at all.
+    For a new Redis alone: a job whose item says already that it ended, and whose ledger does not, is counted once more
+    when that is told.
     """
-    counts = ledger.queue_keys(queue).counts()
-    for name, recorded in tallies(service, queue).items():
-        with reachable():
-            counted = int(cast("str | None", ledger.client.hget(counts, name)) or 0)
-            if recorded > counted:
-                ledger.client.hincrby(counts, name, recorded - counted)
+    ledger.counted_at_least(queue, tallies(service, queue))
 
 
 def tallies(service: Records, queue: str) -> Mapping[str, int]:

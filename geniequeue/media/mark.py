@@ -1,4 +1,4 @@
-"""The operation `apply_watermark` on pictures."""
+"""The operation `apply_watermark`: on pictures here, on videos by `footage_mark` with the same drawn mark."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pyvips
 
-from geniequeue.media import colour
+from geniequeue.media import colour, footage, footage_mark
 from geniequeue.media.decode import Picture, load
 from geniequeue.media.draw import draw_mark
 from geniequeue.media.encode import ANIMATED_FORMATS, TARGETS, same_or, save
 from geniequeue.media.frames import frame_height
 from geniequeue.media.proof import Proof
 from geniequeue.media.stamp import fitted, stamped
-from geniequeue.sandbox.inside import Output, Work
+from geniequeue.sandbox.inside import PICTURE_LIMIT_S, Output, Work
 
 __all__ = ["apply_watermark", "draw_mark"]
 
@@ -28,6 +28,9 @@ def apply_watermark(work: Work) -> list[Output]:
         InputError: an input is no picture that is accepted, or the text has no visible character.
         VerifyError: the mark cannot be found in what was written.
     """
+    if footage.is_footage(work.inputs["input"]):
+        return footage_mark.mark_footage(work, _overlay(work))
+    work.end_after(PICTURE_LIMIT_S)
     wanted = work.params["format"]
     picture = load(work.inputs["input"], work.limits, animated=wanted == "auto" or wanted in ANIMATED_FORMATS)
     wanted = same_or(picture) if wanted == "auto" else wanted

@@ -1,4 +1,6 @@
-"""The operation `strip_metadata` on pictures: what says who, where and with what is gone, the pixels are the same.
+"""The operation `strip_metadata`: what says who, where and with what is gone, the pixels are the same.
+
+This is about pictures; videos and sound recordings go to `footage_strip`.
 
 JPEG, PNG, WebP, GIF, AVIF and HEIC are cut, not decoded: what a decoder computes pixels from is copied bit by bit.
 TIFF is decoded and written again without loss; BMP and PSD become PNG. An AVIF or HEIC of a form that is not understood
@@ -23,6 +25,8 @@ from geniequeue.media import (
     colour,
     decode,
     encode,
+    footage,
+    footage_strip,
     frames,
     gif_blocks,
     heif_items,
@@ -31,7 +35,7 @@ from geniequeue.media import (
     png_chunks,
     webp_chunks,
 )
-from geniequeue.sandbox.inside import Output, Work
+from geniequeue.sandbox.inside import PICTURE_LIMIT_S, Output, Work
 
 _QUALITY = 95
 # Decodes every bit of the entropy coded data but computes only the mean of each block.
@@ -68,6 +72,9 @@ def strip_metadata(work: Work) -> list[Output]:
         VerifyError: something is left, or the pixels are not the same.
     """
     path, keep_icc = work.inputs["input"], bool(work.params["keep_icc"])
+    if footage.is_footage(path):
+        return footage_strip.strip_footage(work)
+    work.end_after(PICTURE_LIMIT_S)
     picture = decode.load(path, work.limits)
     work.report(0.1)
     container = _CONTAINERS.get(picture.format)

@@ -100,6 +100,21 @@ class Proof:
         return next(reduction for reduction in (8, 4, 2, 1) if least // reduction >= 16 or reduction == 1)
 
 
+def check_frame(mark: Mark, before: pyvips.Image, after: pyvips.Image) -> None:
+    """Compare a frame of a video with the same frame without its mark; both RGB uchar.
+
+    Raises:
+        VerifyError: as `Proof.check`.
+    """
+    frame = before.width, before.height
+    if min(mark.image.width, mark.image.height) < _GRID_PX:
+        return  # a video has one colour for four pixels, which such a mark does not survive
+    marked = _marked_box(mark, frame)
+    for box in (marked, *_elsewhere(mark, frame)):
+        piece = _piece(mark, box) if box is marked else None
+        _compare(Sample(before.crop(*box), box, False, piece), _plain(after.crop(*box)), 1)
+
+
 def _compare(sample: Sample, after: pyvips.Image, reduction: int) -> None:
     before = _reduced(_plain(sample.before), reduction)
     if sample.mark is None:

@@ -116,6 +116,11 @@ def image_format(path: Path) -> str:
     )
 
 
+def name_of(kind: str) -> str:
+    """Return what to call a kind of content in a sentence."""
+    return _NAMES.get(kind) or f"a {kind.upper()} picture"
+
+
 def content_kind(head: bytes) -> str:
     """Name what starts with `head`: one of IMAGE_FORMATS, `video`, `audio`, `playlist`, `empty` or a refused kind."""
     if not head:

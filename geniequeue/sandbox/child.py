@@ -14,6 +14,7 @@ import importlib
 import json
 import os
 import resource
+import signal
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping
@@ -102,6 +103,7 @@ def _answer(request: Mapping[str, Any], report: Callable[[float], None]) -> dict
                 params=request["params"],
                 limits=Limits(**request["limits"]),
                 report=report,
+                end_after=signal.alarm,  # its default ends this process, also while a library computes
             )
         )
         return {"outputs": [dataclasses.asdict(output) for output in outputs]}

@@ -58,6 +58,7 @@ class Sandbox:
         self._file_bytes = file_bytes
         self._extra_modules = extra_modules.resolve() if extra_modules else None
         self._zygote: ZygoteProcess | None = None
+        self._folder = 0
 
     def __enter__(self) -> Sandbox:
         self.start()
@@ -67,11 +68,16 @@ class Sandbox:
         self.close()
 
     def start(self) -> None:
-        """Start the zygote if none is alive, without waiting for it (about 0.3 s). From the main thread only."""
-        if self._zygote is not None and self._zygote.alive():
+        """Start the zygote if none is alive, without waiting for it (about 0.3 s). From the main thread only.
+
+        One whose folder was removed or replaced sees the old one, and gets a successor.
+        """
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = self.root.stat().st_ino
+        if self._zygote is not None and self._zygote.alive() and self._folder == folder:
             return
         self.close()
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder
         self._zygote = ZygoteProcess(self.root, walled=self._enabled, extra_modules=self._extra_modules)
 
     def close(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from geniequeue.errors import HostError, HostFull
@@ -29,6 +31,21 @@ def refuse_without_space(folder: Path, needed_bytes: int) -> None:
             f"expected {needed_bytes // 1_000_000} MB of free disk on the worker's host, got {free_bytes // 1_000_000}"
         )
         raise HostFull(f"{told}; the job waits for space", reason="no_space")
+
+
+@contextmanager
+def waiting_for_space() -> Iterator[None]:
+    """Let a job wait where the disk turns out to be full while files are fetched or written.
+
+    Raises:
+        HostFull: there is no space, or the quota of this account is used up.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise HostFull("the disk of the worker's host is full; the job waits for space", reason="no_space") from error
 
 
 def fault_of_host(inputs: Iterable[Path], out_dir: Path) -> HostError | None:

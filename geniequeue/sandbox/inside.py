@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+# What a picture may take in an operation that takes videos too.
+PICTURE_LIMIT_S = 120
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -20,11 +23,17 @@ class Limits:
         max_pixels: width times height of one frame.
         max_frames: frames of an animation.
         max_total_pixels: pixels of all frames together.
+        max_video_pixels: width times height of a video, 8K as it is.
+        max_video_frames: frames of a video: `max_duration_s` at 60 a second.
+        max_duration_s: length of a video or a sound recording, in seconds.
     """
 
     max_pixels: int = 100_000_000
     max_frames: int = 2_000
     max_total_pixels: int = 600_000_000
+    max_video_pixels: int = 36_000_000
+    max_video_frames: int = 864_000
+    max_duration_s: float = 14_400.0
 
     @classmethod
     def of(cls, max_pixels: int, max_frames: int) -> Limits:
@@ -37,11 +46,14 @@ class Work:
     """One operation's task inside the sandbox.
 
     Attributes:
-        inputs: files by role: `input`, and one for each of the operation's `file_params`.
+        inputs: files by role, in this order: `input`, and one for each of the operation's `file_params`; the files of a
+            param that is a list have roles such as `input_file_ids.0`.
         out_dir: folder for the outputs; nothing else is writable.
         params: validated params with defaults filled in.
         limits: what an input may be.
         report: takes progress from 0.0 to 1.0.
+        end_after: lets this job be killed when it lasts longer than so many seconds from now; for work that needs
+            less than its operation may take.
     """
 
     inputs: Mapping[str, Path]
@@ -49,6 +61,7 @@ class Work:
     params: Mapping[str, Any]
     limits: Limits = field(default_factory=Limits)
     report: Callable[[float], None] = lambda _share: None
+    end_after: Callable[[int], object] = lambda _seconds: None
 
 
 @dataclass(frozen=True)

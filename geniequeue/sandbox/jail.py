@@ -16,6 +16,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 # What libraries read from /etc: where shared libraries are, which alternative is chosen, which fonts there are.
 _FROM_ETC = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/fonts")
+_MOVIEPYS_OWN = "ffmpeg-imageio"
 _ROOT_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 
 
@@ -37,7 +38,15 @@ def environment(root: Path) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "VIPS_CONCURRENCY": str(cores()),
         "PYTHONDONTWRITEBYTECODE": "1",
+        **({"FFMPEG_BINARY": ffmpeg} if (ffmpeg := chosen_ffmpeg()) else {}),
     }
+
+
+def chosen_ffmpeg() -> str | None:
+    """Path of the ffmpeg that an operator chose in FFMPEG_BINARY, or None for the one that moviepy brings along."""
+    given = os.environ.get("FFMPEG_BINARY", "")
+    found = shutil.which(given) if given not in ("", _MOVIEPYS_OWN) else None
+    return str(Path(found).resolve()) if found else None
 
 
 def cores() -> int:
@@ -117,5 +126,6 @@ def _system() -> list[str]:
 def _python(extra_modules: Path | None) -> list[str]:
     folders = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.base_prefix).resolve(), _PACKAGE}
     folders |= {extra_modules} if extra_modules else set()
+    folders |= {Path(ffmpeg)} if (ffmpeg := chosen_ffmpeg()) else set()
     outside = sorted(str(folder) for folder in folders if not folder.is_relative_to("/usr"))
     return [part for folder in outside for part in ("--ro-bind", folder, folder)]

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
+# Loaded once: after a fork, before an exec, nothing may be loaded.
+_LIBC = ctypes.CDLL(None, use_errno=True)
 _ROUNDS = 500
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -74,7 +76,7 @@ def closed_to_others(closed: bool) -> None:
 
 
 def _prctl(option: int, value: int) -> None:
-    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+    _LIBC.prctl(option, value, 0, 0, 0)
 
 
 def _below(ancestor: int) -> list[_Stat]:

@@ -64,6 +64,8 @@ def _error_of(done: Mapping[str, Any]) -> JobError | None:
         return _garbage()
     if died_of == signal.SIGXCPU:
         return TimeLimitError("the work used more processor time than it may; send a smaller file", reason="cpu")
+    if died_of == signal.SIGALRM:
+        return TimeLimitError("the work did not end in time; send a smaller file", reason="wall_clock")
     if died_of is not None:
         return lost(int(died_of))
     if isinstance(answer, dict) and isinstance(answer.get("error"), dict):

@@ -30,6 +30,11 @@ _PRELOADED = (
     "geniequeue.media.image",
     "geniequeue.media.metadata",
     "geniequeue.media.mark",
+    "geniequeue.media.video",
+    "geniequeue.media.compress",
+    "geniequeue.media.trim",
+    "geniequeue.media.join",
+    "geniequeue.media.teaser",
 )
 _LOOK_EVERY_MS = 50
 _MAX_LINE_BYTES = 1 << 20

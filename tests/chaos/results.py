@@ -11,18 +11,27 @@ from pathlib import Path
 import pytest
 
 TABLE = Path(__file__).resolve().parents[2] / "bench" / "results" / "chaos-tests.txt"
-FAULT = re.compile(r"test_(f\d+)_(.+?)(\[.*\])?$")
+TEST = re.compile(r"::test_((?:f\d+_)*)(\w+)(?:\[((?:f\d+_)*)([^@]*)\])?(?:@.*)?$")
+"""A test's faults, its sentence, and the same of its parameter; behind it pytest-xdist writes its group."""
 
 _rows: list[tuple[int, str, str, str, float]] = []
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Keep how a test went, or why it could not begin."""
-    found = FAULT.search(report.nodeid)
-    if found and (report.when == "call" or not report.passed):
-        fault, name, parameter = found.groups()
-        sentence = name.replace("_", " ") + (f" {parameter}" if parameter else "")
-        _rows.append((int(fault[1:]), fault.upper(), sentence, report.outcome, report.duration))
+    for fault, sentence in rows_of(report.nodeid):
+        if report.when == "call" or not report.passed:
+            _rows.append((fault, f"F{fault}", sentence, report.outcome, report.duration))
+
+
+def rows_of(nodeid: str) -> list[tuple[int, str]]:
+    """Return the rows of the fault table that a test or its parameter is named after, each with its sentence."""
+    found = TEST.search(nodeid)
+    if found is None:
+        return []
+    named, name, also_named, parameter = found.groups(default="")
+    sentence = name.replace("_", " ") + (f" [{parameter}]" if parameter else "")
+    return [(int(fault), sentence) for fault in re.findall(r"\d+", named + also_named)]
 
 
 def pytest_sessionfinish() -> None:

@@ -5,13 +5,14 @@ The points are named in `geniequeue/faults.py` and listed here; a test holds the
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.chaos.test_workers import attempts_of, main_and_child, redis_of
+from tests.chaos.test_workers import attempts_of, main_and_child, redis_of, standing_still, start_slow_job
 from tests.service import Service, await_true, make_service
 
 ATTEMPT = (
@@ -32,6 +33,8 @@ MAIN = ("broker.ack", "redis.renew")
 """What the worker's main process does for it."""
 CLOSING = "records.update_items.media_job_runs"
 """What some worker's main process does for all that ended lately."""
+CLOSING_IN_VAIN = ("records.delete_file", "records.delete_item", CLOSING)
+"""What it does for a job of which an attempt has announced an output in vain."""
 ACCEPTANCE = (
     "redis.number",
     "redis.take",
@@ -132,7 +135,7 @@ def test_f5_a_worker_that_dies_before_it_acknowledges_costs_nothing(
 ) -> None:
     job = _run_with_fault(service, token, photo, points, "broker.ack", 1, "self")
     service.wait_ready()
-    _check(service, job)
+    check(service, job)
     assert attempts_of(service, job["jobId"]) == 1
 
 
@@ -141,7 +144,7 @@ def test_f4_an_output_that_was_stored_is_not_made_again(
 ) -> None:
     log_begin, encodes = len(service.log()), points.count("sandbox.run")
     job = _run_with_fault(service, token, photo, points, "records.create_item.media_job_results", 1, "self")
-    _check(service, job)
+    check(service, job)
     assert attempts_of(service, job["jobId"]) == 2
     assert "outputs of an earlier attempt adopted" in service.log()[log_begin:]
     assert points.count("sandbox.run") == encodes + 1
@@ -165,7 +168,52 @@ def test_f50_requests_that_die_before_any_of_their_steps_lose_no_job(
         if ACCEPTANCE.index(point) <= ACCEPTANCE.index("records.create_item.media_job_runs"):
             # nothing was accepted, so the same request again is the first one
             assert service.enqueue(token, job_id, "resize_image").status == 200
-        _check(service, service.await_final(token, job_id, within_s=120))
+        check(service, service.await_final(token, job_id, within_s=120))
+
+
+@pytest.mark.long
+def test_f50_deaths_on_the_way_to_a_second_attempt_and_in_it_cost_nothing(
+    service: Service, token: str, photo: Path, points: Points
+) -> None:
+    """A child dies before its upload; then its worker before it puts the job back, or the next child at its start."""
+    for point in ("redis.putback", "records.update_item.media_job_runs"):
+        points.arm(point, "self")
+        job = _run_with_fault(service, token, photo, points, "records.upload", 1, "self")
+        assert points.struck(point), point
+        service.wait_ready()
+        check(service, job)
+        assert attempts_of(service, job["jobId"]) >= 2
+
+
+@pytest.mark.long
+def test_f50_deaths_where_a_job_is_put_off_and_where_it_is_sent_again_cost_nothing(
+    service: Service, token: str, photo: Path, points: Points
+) -> None:
+    """Its folder vanishes under it, which is a transient failure; then its child dies, or who leads the sweepers."""
+    for point in ("redis.delay", "redis.resend"):
+        job_id = start_slow_job(service, token, photo)
+        with standing_still(service):
+            points.arm(point, "self")
+            [folder] = (service.folder / "media-tmp").glob("job-*")
+            shutil.rmtree(folder)
+        await_true(lambda: points.struck(point), 120, lambda: f"{point} not reached:\n{service.log()[-3000:]}")  # noqa: B023
+        job = service.await_final(token, job_id, within_s=180)
+        service.wait_ready()
+        check(service, job)
+        assert attempts_of(service, job_id) == 2
+
+
+@pytest.mark.long
+def test_f50_deaths_of_whoever_closes_a_job_leave_nothing_behind(
+    service: Service, token: str, photo: Path, points: Points
+) -> None:
+    for point in CLOSING_IN_VAIN:
+        points.arm(point, "self")
+    job = _run_with_fault(service, token, photo, points, "records.upload", 1, "self")
+    for point in CLOSING_IN_VAIN:
+        await_true(lambda: points.struck(point), 180, lambda: f"{point} not reached:\n{service.log()[-3000:]}")  # noqa: B023
+    service.wait_ready()
+    check(service, job)
 
 
 def _run_with_fault(
@@ -184,10 +232,10 @@ def _check_all(service: Service, jobs: list[dict[str, Any]]) -> None:
     assert len(jobs) == len(STEPS)
     service.wait_ready()
     for job in jobs:
-        _check(service, job)
+        check(service, job)
 
 
-def _check(service: Service, job: dict[str, Any]) -> None:
+def check(service: Service, job: dict[str, Any]) -> None:
     """Check the invariants of a job that was to complete."""
     records, job_id = service.store.as_service(), job["jobId"]
     assert job["state"] == "completed", job

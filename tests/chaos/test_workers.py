@@ -153,7 +153,7 @@ def test_f6_a_message_delivered_again_and_again_runs_once(service: Service, toke
     service.enqueue(token, job_id, "resize_image")
     client = redis_of(service)
     message = client.lindex("media-jobs:10", 0)
-    client.lpush("media-jobs:10", *[message] * 10)
+    client.lpush("media-jobs:10", *[message] * 50)
     service.await_final(token, blocker)
     job = service.await_final(token, job_id)
     await_true(lambda: client.llen("media-jobs:10") == 0, 20, lambda: "messages are left")

@@ -56,7 +56,7 @@ def run_inside(media_sandbox: Sandbox) -> RunInside:
                 out_dir=media_sandbox.root / "out",
                 params=OPERATIONS[operation].load_params(params),
                 limits=Limits(),
-                timeout_s=30,
+                timeout_s=120,
                 should_stop=lambda: False,
                 on_progress=lambda _share: None,
             )

@@ -54,6 +54,14 @@ def test_a_file_behind_an_at_sign_is_uploaded_where_the_param_takes_one(tmp_path
     assert sent == {"watermark_file_id": "id of logo.png", "watermark_text": f"@{logo}"}
 
 
+def test_each_file_of_a_list_is_uploaded(tmp_path: Path) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).touch()
+    given = {"input_file_ids": [f"@{tmp_path}/a.mp4", "0f8fad5b", f"@{tmp_path}/b.mp4"]}
+    sent = upload_file_params(given, ["input_file_ids"], lambda path: f"id of {path.name}")
+    assert sent == {"input_file_ids": ["id of a.mp4", "0f8fad5b", "id of b.mp4"]}
+
+
 def test_an_at_sign_before_no_file_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match="expected a file"):
         upload_file_params({"watermark_file_id": f"@{tmp_path}/none.png"}, ["watermark_file_id"], str)

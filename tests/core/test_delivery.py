@@ -6,6 +6,7 @@ import json
 import time
 from typing import Any
 
+import pytest
 import redis
 from kombu.transport import redis as kombu_redis
 
@@ -76,3 +77,33 @@ def test_a_new_channel_can_acknowledge_what_an_old_one_took(redis_url: str, redi
 def test_all_priority_steps_are_told_apart() -> None:
     make_app("redis://127.0.0.1:1/0")
     assert kombu_redis.Channel.max_priority == STEPS - 1
+
+
+@pytest.mark.parametrize("mangled", ["this is not json {", "42", "[1, 2]", "null", "{}", '{"properties": null}'])
+def test_what_is_no_message_is_dropped_and_the_next_one_comes(
+    redis_url: str, redis_client: redis.Redis, mangled: str
+) -> None:
+    app = make_app(redis_url)
+    app.send_task("t", args=[1], queue=MEDIA_QUEUE, priority=40)
+    redis_client.rpush(f"{MEDIA_QUEUE}:40", mangled)
+    channel = app.connection_for_read().default_channel
+    got: list[Any] = []
+    channel.basic_consume(MEDIA_QUEUE, no_ack=False, callback=got.append, consumer_tag="1")
+    channel.basic_qos(0, 1, False)
+    for _ in range(2):
+        channel.connection.drain_events(channel.connection, timeout=5)
+        if got:
+            break
+    assert [message.headers["task"] for message in got] == ["t"]
+    assert redis_client.llen(f"{MEDIA_QUEUE}:40") == 0
+
+
+def test_a_message_whose_acknowledgement_does_not_reach_redis_keeps_no_other_from_coming(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    channel, message = taken(redis_url, redis_client)
+    assert not channel.qos.can_consume()
+    redis_client.set("unacked", "no hash, so that Redis refuses")
+    with pytest.raises(redis.ResponseError):
+        message.ack()
+    assert channel.qos.can_consume()

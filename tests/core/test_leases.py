@@ -10,11 +10,12 @@ import redis
 
 from geniequeue.jobs.holder import Holder
 from geniequeue.jobs.job import Lease, Run, Spec, run_id_of
-from geniequeue.jobs.leases import Leases, Loss, Queued
+from geniequeue.jobs.leases import LEASE_S, Leases, Loss, Queued
 from geniequeue.jobs.ledger import Ledger
 from geniequeue.jobs.outcome import Completed
 from geniequeue.jobs.sweeper import Sweeper
 from geniequeue.operations import MEDIA_QUEUE
+from tests.service import await_true
 
 BROKER_LIST = f"{MEDIA_QUEUE}:10"
 HOLDER = "media@here|boot|pid:[1]|7|99"
@@ -117,11 +118,12 @@ def test_a_holder_that_ended_is_seen_to_be_gone_and_one_of_another_host_is_not()
     process = subprocess.Popen(["sleep", "60"])
     holder = Holder.of_process("media@here", process.pid)
     assert Holder.parse(str(holder)) == holder
-    assert not holder.is_gone()
+    assert (holder.is_seen(), holder.is_gone()) == (True, False)
     process.kill()
     process.wait()
-    assert holder.is_gone()
-    assert not Holder("media@there", "another boot", holder.namespace, holder.pid, holder.started).is_gone()
+    assert (holder.is_seen(), holder.is_gone()) == (False, True)
+    elsewhere = Holder("media@there", "another boot", holder.namespace, holder.pid, holder.started)
+    assert (elsewhere.is_seen(), elsewhere.is_gone()) == (False, False)
 
 
 def test_f46_of_two_sweepers_one_leads_and_a_dead_one_is_followed_at_once(
@@ -161,3 +163,38 @@ def test_f41_a_lease_that_ran_out_is_judged_only_after_everybody_could_renew_it(
     now[0] = 8.5
     uptime_s = redis_client.info("server")["uptime_in_seconds"]
     assert sweeper.sweep() == (1 if uptime_s > 8 else 0)
+
+
+@pytest.mark.parametrize(("lives", "losses"), [("it lives", 0), ("it is gone", 1), ("on another host", 1)], ids=str)
+def test_a_lease_that_ran_out_is_a_loss_unless_its_worker_is_seen_to_live(
+    ledger: Ledger, leases: Leases, redis_client: redis.Redis, lives: str, losses: int
+) -> None:
+    process = subprocess.Popen(["sleep", "60"])
+    now = [0.0]
+    sweeper = Sweeper(ledger, leases, Holder.of_process("sweeper", 1), clock=lambda: now[0])
+    run, _ = queued(ledger, leases)
+    take(ledger, run, HOLDER if lives == "on another host" else str(Holder.of_process("media@here", process.pid)))
+    redis_client.delete(f"{run.bull_job_id}:lock")
+    if lives == "it is gone":
+        process.kill()
+        process.wait()
+    uptime_s = lambda: redis_client.info("server")["uptime_in_seconds"]  # noqa: E731
+    await_true(lambda: uptime_s() > LEASE_S, 30, lambda: "Redis is too young")
+    for now[0] in (0.0, 4.5, 8.5):
+        moved = sweeper.sweep()
+    assert moved == 1
+    assert take(ledger, run) == Lease(attempt=2, tries=1 + losses, losses=losses)
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("changed", [{"data": "{}"}, {"data": "no json"}, {"priority": "1.5"}, {"priority": "-3"}])
+def test_an_entry_that_another_tool_changed_is_found_all_the_same(
+    ledger: Ledger, leases: Leases, redis_client: redis.Redis, changed: dict[str, str]
+) -> None:
+    run, _ = queued(ledger, leases)
+    take(ledger, run)
+    redis_client.hset(run.bull_job_id, mapping=changed)
+    [(job, lock)] = leases.active(MEDIA_QUEUE)
+    assert (job.run.id, job.run.spec.job_id) == (run.id, run.spec.job_id)
+    assert leases.put_back(job, lock, Loss(counted=True)) == "back"

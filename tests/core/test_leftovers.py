@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from geniequeue.errors import RecordForbidden
+from geniequeue.errors import RecordForbidden, RecordInvalid, RecordsError
 from geniequeue.jobs.closing import close_ended
 from geniequeue.jobs.finish import finish
 from geniequeue.jobs.job import Lease
@@ -109,3 +110,67 @@ def test_files_of_a_run_that_is_open_are_left_alone(job: Job) -> None:
     file_id = job.store(1)
     assert job.leftovers.remove_late(late_after_s=0) == 0
     assert job.is_there(file_id)
+
+
+def test_an_upload_that_ends_after_the_run_was_closed_is_removed_later(job: Job) -> None:
+    late, won = job.store(1, upload=False), job.store(2)
+    job.end(2, completed(won))
+    job.close()
+    job.records.upload(job.content, file_id=late, filename="x", mime="image/png")
+    assert job.leftovers.remove_late() == 0
+    assert job.leftovers.remove_late(late_after_s=0) == 1
+    with pytest.raises(RecordForbidden):
+        job.records.get_file(late)
+    assert job.leftovers.remove_late(late_after_s=0) == 0
+
+
+def test_a_job_that_is_cancelled_while_it_waits_keeps_nothing_of_its_attempts(job: Job) -> None:
+    run, ledger = job.world.run_of(job.job_id), job.world.ledger
+    assert isinstance(ledger.lease(run, worker="w", lease_s=30), Lease)
+    lost = job.store(1)
+    assert ledger.delay(run, 1, after_s=600, reason="")
+    assert job.leftovers.remove_late(late_after_s=0) == 0
+    assert job.world.producer.cancel(job.job_id, job.world.creator) == "cancelled"
+    job.close()
+    assert not job.is_there(lost)
+
+
+def test_files_of_a_job_whose_run_is_gone_are_left_alone(job: Job) -> None:
+    won = job.store(1)
+    job.end(1, completed(won))
+    job.close()
+    job.records.delete_item("media_job_runs", job.world.run_of(job.job_id).id)
+    assert job.leftovers.remove_late(late_after_s=0) == 0
+    assert job.is_there(won)
+
+
+class Refusing:
+    """Records that refuse to delete a file."""
+
+    def __init__(self, records: Records, error: RecordsError) -> None:
+        self.records, self.error = records, error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.records, name)
+
+    def delete_file(self, file_id: str) -> None:
+        del file_id
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [RecordInvalid("a foreign key"), RecordForbidden("no right")])
+def test_a_file_that_cannot_be_deleted_holds_up_nobody_and_is_tried_again(job: Job, error: RecordsError) -> None:
+    lost, won = job.store(1), job.store(2)
+    job.end(2, completed(won))
+    refusing = cast("Records", Refusing(job.records, error))
+    assert close_ended(refusing, job.world.ledger) == 1
+    assert job.is_there(lost)
+    assert Leftovers(refusing, job.world.ledger).remove_late(late_after_s=0) == 0
+    assert job.leftovers.remove_late(late_after_s=0) >= 1
+    assert (job.is_there(lost), job.is_there(won)) == (False, True)
+
+
+def test_notes_of_an_older_version_keep_nobody_from_closing(job: Job) -> None:
+    job.world.ledger.client.sadd("gq:ended", str(uuid.uuid4()))
+    job.end(1, completed(job.store(1)))
+    job.close()

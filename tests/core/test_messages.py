@@ -25,8 +25,16 @@ def grow_old(world: World, *bulls: str) -> None:
         world.ledger.client.hset(bull, "timestamp", 0)
 
 
-def lost(world: World) -> list[str]:
-    return [job.run.bull_job_id for job in Messages(world.ledger, Leases(world.ledger)).lost(MEDIA_QUEUE)]
+def lost(world: World, messages: Messages | None = None) -> list[str]:
+    messages = messages or Messages(world.ledger, Leases(world.ledger))
+    return [job.run.bull_job_id for job in messages.lost(MEDIA_QUEUE)]
+
+
+def take_message(redis_url: str) -> None:
+    """Take the next message as a worker does, and keep it."""
+    channel = make_app(redis_url).connection_for_read().default_channel
+    channel.basic_consume(MEDIA_QUEUE, no_ack=False, callback=[].append, consumer_tag="1")
+    channel.connection.drain_events(channel.connection, timeout=5)
 
 
 def test_f3_a_message_lost_between_pop_and_note_is_missed(world: World) -> None:
@@ -38,18 +46,71 @@ def test_f3_a_message_lost_between_pop_and_note_is_missed(world: World) -> None:
     assert sorted(lost(world)) == sorted([bulls[0], bulls[2]])
 
 
-def test_a_message_that_a_worker_has_taken_is_not_missed_until_that_is_long_ago(world: World, redis_url: str) -> None:
+@pytest.mark.parametrize("clock_off_s", [0, -3600, 3600])
+def test_a_message_that_a_worker_has_taken_is_not_missed_until_that_is_long_ago(
+    world: World, redis_url: str, clock_off_s: int
+) -> None:
     bull = world.accept(world.item())
     grow_old(world, bull)
-    channel = make_app(redis_url).connection_for_read().default_channel
-    channel.basic_consume(MEDIA_QUEUE, no_ack=False, callback=[].append, consumer_tag="1")
-    channel.connection.drain_events(channel.connection, timeout=5)
-    assert lost(world) == []
+    take_message(redis_url)
+    # kombu notes the time of the worker's host
     [tag] = world.ledger.client.hkeys("unacked")
-    world.ledger.client.zadd("unacked_index", {tag: 1})
+    world.ledger.client.zincrby("unacked_index", clock_off_s, tag)
+    now = [0.0]
+    messages = Messages(world.ledger, Leases(world.ledger), lambda: now[0])
+    for now[0] in (0.0, 15.0, 45.0):
+        assert lost(world, messages) == []
+        assert messages.forget_dead() == 0
+    now[0] = 61.0
+    assert lost(world, messages) == [bull]
+    assert messages.forget_dead() == 1
+    assert world.ledger.client.hlen("unacked") == world.ledger.client.zcard("unacked_index") == 0
+
+
+@pytest.mark.parametrize("moment", ["before the lists are read", "after it"])
+def test_a_message_that_a_worker_takes_while_we_look_is_not_missed(world: World, redis_url: str, moment: str) -> None:
+    grow_old(world, world.accept(world.item()))
+
+    class Interrupted(Messages):
+        """Messages of which one goes to a worker while its list is looked at."""
+
+        def _listed(self, name: str) -> tuple[set[str], bool]:
+            if moment.startswith("before"):
+                take_message(redis_url)
+                return super()._listed(name)
+            listed = super()._listed(name)
+            take_message(redis_url)
+            return listed
+
+    assert lost(world, Interrupted(world.ledger, Leases(world.ledger))) == []
+    assert world.ledger.client.hlen("unacked") == 1
+
+
+def test_a_message_that_a_worker_gives_back_while_we_look_is_not_missed(world: World, redis_url: str) -> None:
+    grow_old(world, world.accept(world.item()))
+    message = world.ledger.client.lindex("media-jobs:10", 0)
+    take_message(redis_url)
+
+    class Interrupted(Messages):
+        """Messages of which one comes back from a worker after its list was looked at."""
+
+        def _listed(self, name: str) -> tuple[set[str], bool]:
+            listed = super()._listed(name)
+            world.ledger.client.rpush("media-jobs:10", message)
+            world.ledger.client.delete("unacked", "unacked_index")
+            return listed
+
+    assert lost(world, Interrupted(world.ledger, Leases(world.ledger))) == []
+
+
+def test_what_another_program_puts_into_a_list_is_no_message(world: World) -> None:
+    bull = world.accept(world.item())
+    grow_old(world, bull)
+    world.ledger.client.delete("media-jobs:10")
+    world.ledger.client.rpush("media-jobs:10", "garbage", "[]", '"text"', '{"body": 1}')
+    world.ledger.client.hset("unacked", "tag", "garbage")
+    world.ledger.client.zadd("unacked_index", {"tag": 1})
     assert lost(world) == [bull]
-    assert Messages(world.ledger, Leases(world.ledger)).forget_dead() == 1
-    assert world.ledger.client.hlen("unacked") == 0
 
 
 def test_a_young_job_is_not_missed(world: World) -> None:

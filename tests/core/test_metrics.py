@@ -133,6 +133,17 @@ def test_only_the_first_attempt_of_a_job_has_waited(ledger: Ledger, leases: Leas
     assert told.value("messages_resent_total", **CONVERT, why="due") == 1
 
 
+def test_a_job_whose_first_attempt_did_not_count_has_waited_once(
+    ledger: Ledger, leases: Leases, exposition: Exposition
+) -> None:
+    run, _ = queued(ledger, leases)
+    for _ in range(2):
+        ledger.delay(run, take(ledger, run), after_s=0, reason="", counted=False)
+    told = Told(exposition)
+    assert told.value("attempts_total", **CONVERT) == 2
+    assert told.value("job_wait_seconds_count", **CONVERT) == 1
+
+
 def test_f6_messages_that_are_dropped_are_counted_by_why(
     ledger: Ledger, leases: Leases, exposition: Exposition
 ) -> None:
@@ -190,6 +201,28 @@ def test_what_another_version_counted_is_left_out(exposition: Exposition, redis_
     told = Told(exposition)
     assert told.value("quota_unverified_total", cause="slow") == 1
     assert told.total("attempts_total") + told.total("jobs_total") + told.total("job_wait_seconds_count") == 0
+
+
+def test_what_is_no_number_of_ours_is_left_out(exposition: Exposition, redis_client: redis.Redis) -> None:
+    redis_client.hset(
+        "gq:metrics",
+        mapping={
+            "jobs|convert_image|completed|": 1,
+            "jobs|a|b|c": "1.5",
+            "attempts|a": "9" * 5000,
+            "wait_s": 1,
+            "wait_s|a|0": "1.5",
+            "wait_s|a|1": 2,
+            "wait_s|a|sum": "1.5",
+            "wait_s|b|sum": "nan",
+            "wait_s|c|1": "\u0661",
+        },
+    )
+    told = Told(exposition)
+    assert told.total("jobs_total") == told.value("jobs_total", **CONVERT, outcome="completed", code="") == 1
+    assert told.total("attempts_total") == 0
+    assert (told.value("job_wait_seconds_count", operation="a"), told.total("job_wait_seconds_count")) == (2, 2)
+    assert told.value("job_wait_seconds_sum", operation="a") == told.total("job_wait_seconds_sum") == 1.5
 
 
 def test_a_number_that_cannot_be_counted_stops_no_job(

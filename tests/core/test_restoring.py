@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from geniequeue.jobs import tallies
 from geniequeue.jobs.job import Lease, Run, number_of
 from geniequeue.jobs.leases import LEASE_S, Leases
+from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.jobs.open_runs import Mark, OpenRuns
 from geniequeue.jobs.outcome import Cancelled, Completed, Failed
 from geniequeue.jobs.restoring import Restoring
@@ -102,6 +105,34 @@ def test_f16_a_number_that_another_program_took_is_not_taken_from_it(world: Worl
     assert isinstance(world.ledger.lease(run, worker="w", lease_s=8), Lease)
 
 
+@pytest.mark.parametrize("dies", [False, True], ids=["both go on", "the slower one dies"])
+def test_f16_two_who_give_a_run_another_number_give_it_the_same(world: World, *, dies: bool) -> None:
+    job_id = world.item()
+    old = world.accept(job_id)
+    run = world.run_of(job_id)
+    world.ledger.client.flushdb()
+    world.ledger.client.hset(old, "index", "another job's")
+
+    class Overtaken(Runs):
+        """Runs that another worker pushes, too, after the number was given and before the records hear of it."""
+
+        def _renumbered(self, run: Run) -> Run:
+            renumbered = super()._renumbered(run)
+            world.producer.runs.push(run)
+            fields = {"bull_job_id": renumbered.bull_job_id, "number": int(renumbered.number)}
+            world.records.update_item("media_job_runs", run.id, fields)
+            if dies:
+                raise KeyboardInterrupt
+            return renumbered
+
+    with pytest.raises(KeyboardInterrupt) if dies else nullcontext():
+        Overtaken(world.records, world.ledger, "bull").push(run)
+    told = world.run_of(job_id)
+    assert world.ledger.client.hget(f"gq:job:{job_id}", "bull") == told.bull_job_id != old
+    assert world.records.get_item("media_jobs", job_id)["bull_job_id"] == told.bull_job_id
+    assert isinstance(world.ledger.lease(told, worker="w", lease_s=8), Lease)
+
+
 def test_f16_an_ended_runs_end_is_told_again_and_it_does_not_run_again(world: World) -> None:
     job_id = world.item()
     world.accept(job_id)
@@ -144,6 +175,40 @@ def test_f16_the_counters_go_on_from_what_is_on_record(world: World) -> None:
     world.work(job_id, Completed())
     restored_again(world)
     assert world.ledger.counts()[MEDIA_QUEUE].completed == 3
+
+
+def test_a_job_whose_end_is_on_record_before_it_is_counted_is_counted_once(world: World) -> None:
+    restored(world)
+    job_id, missing = world.item(), world.item()
+    for each in (job_id, missing):
+        bull = world.accept(each)
+    # its child dies right before the ledger hears of the end
+    world.records.update_item("media_jobs", job_id, {"status": "completed"})
+    world.records.update_item("media_job_runs", world.run_of(missing).id, {"accepted_at": LONG_AGO})
+    world.ledger.client.delete(bull)
+    assert restored_again(world) == 1
+    world.work(job_id, Completed())
+    assert world.ledger.counts()[MEDIA_QUEUE].completed == 1
+
+
+def test_counters_that_two_workers_raise_at_once_are_raised_once(world: World, redis_url: str) -> None:
+    job_id = world.item()
+    world.accept(job_id)
+    world.work(job_id, Completed())
+    world.ledger.client.flushdb()
+    both = threading.Barrier(2)
+
+    class Together(Ledger):
+        """A ledger that two workers ask at once."""
+
+        def counted_at_least(self, queue: str, counts: Mapping[str, int]) -> None:
+            both.wait(30)
+            super().counted_at_least(queue, counts)
+
+    with ThreadPoolExecutor(2) as pool:
+        ledgers = [Together(connect(redis_url), "bull") for _ in range(2)]
+        list(pool.map(lambda ledger: tallies.go_on(world.records, ledger, MEDIA_QUEUE), ledgers))
+    assert world.ledger.counts()[MEDIA_QUEUE].completed == 1
 
 
 def test_pages_of_open_runs_hold_each_once_in_order_while_runs_close(world: World) -> None:

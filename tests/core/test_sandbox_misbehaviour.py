@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -142,6 +144,7 @@ def test_an_unexpected_error_does_not_tell_the_sender_about_the_inside(jobs: Job
         ("babble", ToolError, "garbage"),
         ("babble_without_end", ToolError, "garbage"),
         ("allocate", MemoryLimitError, "out_of_memory"),
+        ("oversleep", TimeLimitError, "wall_clock"),
         ("name_a_link", ToolError, "garbage"),
         ("name_a_file_elsewhere", ToolError, "garbage"),
         ("grow_a_file", ToolError, "unexpected"),
@@ -163,6 +166,26 @@ def test_a_misbehaving_job_ends_in_a_clear_error_and_the_next_one_runs(
 def test_a_job_that_sleeps_for_ever_is_ended_by_the_wall_clock_with_its_family(jobs: Jobs) -> None:
     with pytest.raises(TimeLimitError, match=r"within 1\.5 seconds"):
         jobs.run("sleep_with_family", timeout_s=1.5)
+    assert _sleepers() == []
+    assert jobs.run("behave").outputs
+
+
+def test_f14_a_tool_that_ignores_being_asked_to_end_dies_at_the_limit_with_its_tree(jobs: Jobs) -> None:
+    seen: list[list[str]] = []
+
+    def ask() -> bool:
+        """Ask the job and its tool to end, as soon as all of them run; never stop it ourselves."""
+        sleepers = _sleepers()
+        seen.append(sleepers)
+        for pid in map(int, sleepers):
+            os.kill(pid, signal.SIGTERM)
+        return False
+
+    began = time.monotonic()
+    with pytest.raises(TimeLimitError):
+        jobs.run("ignore_term", timeout_s=3, should_stop=ask)
+    assert time.monotonic() - began < 3 + 5
+    assert len(seen[-1]) == 2, seen
     assert _sleepers() == []
     assert jobs.run("behave").outputs
 
@@ -299,3 +322,12 @@ def test_close_leaves_no_process(tmp_path: Path) -> None:
                 time.sleep(0.01)
             family = [_zygote(jobs), *descendants(_zygote(jobs))]
         assert not [pid for pid in family if _runs(pid)]
+
+
+def test_a_folder_that_was_removed_while_nothing_ran_is_seen_again_by_the_next_job(tmp_path: Path) -> None:
+    with _sandbox(tmp_path / "root", enabled=_REASON is None) as sandbox:
+        Jobs(sandbox).run("behave")
+        shutil.rmtree(sandbox.root)
+        sandbox.root.mkdir()
+        jobs = Jobs(sandbox)
+        assert jobs.run("behave").outputs

@@ -80,6 +80,7 @@ def services(world: World, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> S
             "ledger": world.ledger,
             "leases": Leases(world.ledger),
             "quota": world.quota,
+            "runs": world.producer.runs,
         }
     )
 

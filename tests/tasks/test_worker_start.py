@@ -28,7 +28,7 @@ def start_media_worker(redis_url: str, folder: Path, **environ: str) -> subproce
         env=clean_environ() | values,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
 
@@ -68,7 +68,7 @@ def test_what_a_killed_worker_left_is_removed_before_the_first_job(redis_url: st
         assert list((tmp_path / "var" / "media-tmp").iterdir()) == []
     finally:
         worker.terminate()
-        worker.communicate(timeout=30)
+        worker.communicate(timeout=120)
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def running_worker(redis_url: str, folder: Path, **environ: str) -> Iterator[sub
         yield worker
     finally:
         worker.terminate()
-        worker.communicate(timeout=30)
+        worker.communicate(timeout=120)
 
 
 @pytest.fixture

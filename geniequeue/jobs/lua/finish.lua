@@ -7,12 +7,12 @@
 --       6 `<run>/<job>`, or '' for a run without a row
 -- Returns 'ok', 'unknown', 'final', 'stale' when a newer attempt exists, 'active' when it is active and no attempt was given.
 -- include metrics
--- the hash must be this job's: after `obliterate` or FLUSHALL numbers are given anew
--- its row is closed later, with others
+-- the row of the run is closed later, with others
 local function ended(answer)
   if ARGV[6] ~= '' then redis.call('SADD', KEYS[14], ARGV[6]) end
   return answer
 end
+-- the hash must be this job's: after `obliterate` or FLUSHALL numbers are given anew
 if redis.call('HGET', KEYS[2], 'index') ~= KEYS[1] then return ended('unknown') end
 if redis.call('ZSCORE', KEYS[8], ARGV[1]) or redis.call('ZSCORE', KEYS[9], ARGV[1]) then return ended('final') end
 if ARGV[2] == '' then

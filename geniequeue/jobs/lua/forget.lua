@@ -2,7 +2,7 @@
 -- not, so that it can be accepted once more: Redis was emptied, or a tool of BullMQ has taken the job away.
 -- KEYS: 1 job index  2 job hash  3 lock  4 prioritized  5 wait  6 paused  7 delayed  8 active  9 completed  10 failed
 --       11 ended runs  12 lock of who restores
--- ARGV: 1 number  2 run id  3 round  4 token of who restores, '' to look only
+-- ARGV: 1 number  2 `<run>/<job>`  3 round  4 token of who restores, '' to look only
 -- Returns 'there', also for one that has ended and is not closed yet, 'newer' when a later round is, 'missing', or
 --         'not leader' for one who restored once.
 if ARGV[4] ~= '' and redis.call('GET', KEYS[12]) ~= ARGV[4] then return 'not leader' end

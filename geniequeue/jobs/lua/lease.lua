@@ -27,6 +27,7 @@ local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local due = redis.call('ZSCORE', KEYS[6], ARGV[1])
 if due and math.floor(due / 4096) > now_ms then return dropped('delayed') end
+local began = redis.call('HGET', KEYS[2], 'processedOn')
 local attempt = redis.call('HINCRBY', KEYS[1], 'attempt', 1)
 local tries = redis.call('HINCRBY', KEYS[2], 'ats', 1)
 redis.call('HSET', KEYS[1], 'asked', ARGV[6], 'holder', ARGV[5])
@@ -40,5 +41,6 @@ redis.call('LPUSH', KEYS[7], ARGV[1])
 redis.call('HSET', KEYS[2], 'processedOn', now_ms, 'pb', ARGV[3], 'progress', 0, 'delay', 0)
 redis.call('XADD', KEYS[10], 'MAXLEN', '~', 10000, '*', 'event', 'active', 'jobId', ARGV[1], 'prev', 'waiting')
 count('attempts')
-if tries == 1 then observe('wait_s', (now_ms - (redis.call('HGET', KEYS[2], 'timestamp') or now_ms)) / 1000, -4, 13) end
+-- a try that did not count may be followed by another first one
+if tries == 1 and not began then observe('wait_s', (now_ms - (redis.call('HGET', KEYS[2], 'timestamp') or now_ms)) / 1000, -4, 13) end
 return given(attempt, tries)

@@ -31,6 +31,7 @@ else
 end
 redis.call('XADD', KEYS[7], 'MAXLEN', '~', 10000, '*', 'event', 'waiting', 'jobId', ARGV[1], 'prev', 'active')
 redis.call('RPUSH', KEYS[8], ARGV[3])
-local why = ARGV[6] ~= '' and ARGV[6] or ({['1'] = 'lost', ['0'] = 'handed_back'})[ARGV[4]] or 'killed'
-count('put_back', ARGV[7] ~= '' and 'sweeper' or 'worker', why)
+local by = ARGV[7] ~= '' and 'sweeper' or 'worker'
+local why = ({['1'] = 'lost', ['0'] = by == 'sweeper' and 'lease_over' or 'handed_back'})[ARGV[4]] or 'killed'
+count('put_back', by, ARGV[6] ~= '' and ARGV[6] or why)
 return 'back'

@@ -57,6 +57,13 @@ def sleep_with_family(work: Work) -> list[Output]:
     return sleep(work)
 
 
+def ignore_term(work: Work) -> list[Output]:
+    """Do not end when asked to, nor let a tool and its own child end, which inherit that."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    subprocess.Popen(["sh", "-c", f"sleep {_long(work)} & exec sleep {_long(work)}"])
+    return sleep(work)
+
+
 def leave_a_daemon(work: Work) -> list[Output]:
     subprocess.Popen(["setsid", "sleep", _long(work)])
     return write(work)
@@ -178,3 +185,10 @@ def _outcome(act: object) -> str:
     except Exception as error:
         return type(error).__name__
     return "done"
+
+
+def oversleep(work: Work) -> list[Output]:
+    """Take longer than the job itself said it would."""
+    work.end_after(1)
+    time.sleep(60)
+    return []

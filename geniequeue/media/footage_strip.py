@@ -1,0 +1,222 @@
+"""The operation `strip_metadata` on videos and sound recordings: packets are copied, everything around them is new.
+
+Kept is what a player needs: pictures, sound, their times, colour tags and the turn of a phone's picture. Tags,
+chapters, covers, subtitles (drones write their position there) and timed data are gone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from geniequeue.errors import ToolError, VerifyError
+from geniequeue.media import clip as clips
+from geniequeue.media import ffmpeg, footage, movie_boxes, packets
+from geniequeue.media.ffmpeg import FfmpegFailed, Source
+from geniequeue.media.progress import Progress
+from geniequeue.sandbox.inside import Output, Work
+
+_HEAD_BYTES = 64
+_MAPS = ("0:V?", "0:a?")
+_COPIED = 0.6
+_SAME_DURATION_S = 0.1
+# A table of the index has at most this many bytes for each packet (ISO/IEC 14496-12: stsz, ctts, stts, co64, stss).
+_INDEX_BYTES, _INDEX_BASE_BYTES = 40, 1 << 16
+# What ffmpeg says of every file of a kind, whoever made it.
+_OF_THE_CONTAINER = re.compile(
+    r"major_brand=.{4}|minor_version=\d+|compatible_brands=.{0,64}|handler_name=(Video|Sound)Handler"
+    r"|vendor_id=(FFMP|\[0\]\[0\]\[0\]\[0\])|encoder=(Lavf|ffmpeg)|language=(und|eng)|DURATION=[\d:.]+|creation_time=1601-01-01.*"
+    r"|service_(name|provider)=(Service01|FFmpeg)|variant_bitrate=\d+|.*\\=1601-01-01.*"
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A container as it is written: ffmpeg's muxer, extension and media type."""
+
+    muxer: str
+    extension: str
+    mime: str
+    options: tuple[str, ...] = ()
+
+
+# Dolby Vision in MP4 is not in the official standard, and without its box the picture looks wrong.
+_MOVIE_OPTIONS = ("-strict", "unofficial")
+_MP4 = Target("mp4", "mp4", "video/mp4", _MOVIE_OPTIONS)
+_MOV = Target("mov", "mov", "video/quicktime", _MOVIE_OPTIONS)
+_M4A = Target("mp4", "m4a", "audio/mp4")
+_WEBM, _MKV = Target("webm", "webm", "video/webm"), Target("matroska", "mkv", "video/x-matroska")
+_TARGETS = {
+    "avi": Target("avi", "avi", "video/x-msvideo"),
+    "mpegts": Target("mpegts", "ts", "video/mp2t", ("-mpegts_flags", "+resend_headers")),
+    "mpeg": Target("mpeg", "mpg", "video/mpeg"),
+    "flv": Target("flv", "flv", "video/x-flv"),
+    "asf": Target("asf", "wmv", "video/x-ms-wmv"),
+    "ogg": Target("ogg", "ogg", "audio/ogg"),
+    "flac": Target("flac", "flac", "audio/flac"),
+    "mp3": Target("mp3", "mp3", "audio/mpeg", ("-id3v2_version", "0", "-write_id3v1", "0")),
+    "wav": Target("wav", "wav", "audio/wav"),
+    "aac": Target("adts", "aac", "audio/aac"),
+}
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Container of the output, bytes to keep free for its index, and whether the H.264 itself is cleaned."""
+
+    target: Target
+    index_bytes: int = 0
+    cleaned: bool = False
+
+
+def strip_footage(work: Work) -> list[Output]:
+    """Remove all metadata from a video or sound recording without encoding it again.
+
+    Raises:
+        InputError: damaged, or neither pictures nor sound are in it.
+        PolicyError: too large or too long.
+        VerifyError: something is left, or pictures or sound are not the same.
+    """
+    path, progress = work.inputs["input"], Progress(work.report)
+    container = footage.video_container(path)
+    source = Source(path, container.demuxer, work.limits.max_video_pixels)
+    plan = _plan(source, container, work)
+    made = work.out_dir / f"output.{plan.target.extension}"
+    before = _copied(source, made, plan, work, progress)
+    output = _proved(made, Source(made, container.demuxer, source.max_pixels), before, plan, work)
+    progress.tell(1.0)
+    return [output]
+
+
+def _plan(source: Source, container: footage.Container, work: Work) -> _Plan:
+    """Choose the container of the output, which is the input's own, and how much room its index needs."""
+    if container is footage.MP4:
+        if movie_boxes.is_cut_off(source.path):
+            raise clips.corrupt()
+        told = movie_boxes.survey(source.path)
+        if told is None:
+            tracks = clips.listed(source, work.limits, maps=_MAPS)
+            told = movie_boxes.Survey(
+                sum(len(track.pts) for track in tracks), any(track.kind == "video" for track in tracks)
+            )
+        return _Plan(_movie_target(source.path, told.pictures), _INDEX_BASE_BYTES + _INDEX_BYTES * told.packets)
+    if container is footage.MATROSKA:
+        return _Plan(_WEBM if b"webm" in _head(source.path) else _MKV)
+    if container is footage.MPEGTS:
+        tracks = clips.listed(source, work.limits, maps=_MAPS)
+        return _Plan(_TARGETS["mpegts"], cleaned=any(track.codec == "h264" for track in tracks))
+    return _Plan(_TARGETS[container.name])
+
+
+def _movie_target(path: Path, pictures: bool) -> Target:
+    head = _head(path)
+    if head[8:12] == b"qt  " or head[4:8] != b"ftyp":
+        return _MOV
+    return _MP4 if pictures else _M4A
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD_BYTES)
+
+
+def _copied(source: Source, made: Path, plan: _Plan, work: Work, progress: Progress) -> list[packets.Track]:
+    """Copy the packets, and list them as they go by."""
+    mapped = [part for name in _MAPS for part in ("-map", name)]
+    arguments = [
+        "-xerror",
+        *source.arguments(),
+        *(*mapped, "-c", "copy"),
+        # No tag of the file, of a track, of a chapter; no name of the program that writes it now.
+        *("-map_metadata", "-1"),
+        *("-map_chapters", "-1"),
+        *("-fflags", "+bitexact"),
+        # Camcorders write place, time and serial number into the H.264 itself (SEI), where exiftool finds it.
+        *(("-bsf:v", "filter_units=remove_types=6") if plan.cleaned else ()),
+        # Room for the index at the start, so that it plays while it loads and is not written twice.
+        *(("-moov_size", str(plan.index_bytes)) if plan.index_bytes else ()),
+        *plan.target.options,
+        *("-f", plan.target.muxer, f"file:{made}"),
+        *(*mapped, "-c", "copy", "-f", "framecrc", "pipe:1"),
+    ]
+    running = ffmpeg.lines(arguments, cwd=made.parent)
+    size_bytes = source.path.stat().st_size
+    try:
+        tracks = packets.read(_watched(running, size_bytes, progress), work.limits)
+    except (FfmpegFailed, packets.Unreadable) as error:
+        clips.listed(source, work.limits, maps=_MAPS)  # says what is wrong with the input, if that is it
+        raise ToolError("this file cannot be copied into its own kind of container; send another") from error
+    finally:
+        running.close()
+    if not any(track.pts for track in tracks):
+        raise clips.corrupt()
+    if plan.target.muxer in ("mp4", "mov"):
+        movie_boxes.blank_user_data(made)
+    return tracks
+
+
+def _watched(lines: Iterable[str], size_bytes: int, progress: Progress) -> Iterator[str]:
+    """Pass the table on and tell which share of the bytes has gone by."""
+    done = 0
+    for line in lines:
+        if line[:1].isdigit():
+            done += int(line.split(",")[4])
+            progress.tell(_COPIED * min(1.0, done / max(size_bytes, 1)))
+        yield line
+
+
+def _proved(made: Path, copy: Source, before: Sequence[packets.Track], plan: _Plan, work: Work) -> Output:
+    """List what was made and compare: the same packets, and no tag beside them."""
+    try:
+        after = clips.listed(copy, work.limits, maps=_MAPS)
+    except Exception as error:
+        raise VerifyError("what was made cannot be read back; try again") from error
+    exact = not plan.cleaned
+    if len(after) != len(before) or not all(_same(a, b, exact) for a, b in zip(before, after, strict=True)):
+        raise VerifyError("pictures or sound of what was made are not those of the input; try again", reason="changed")
+    left = _tags(copy)
+    if plan.target.muxer in ("mp4", "mov"):
+        left += movie_boxes.left_over(made, len(before))
+    if left:
+        raise VerifyError(f"metadata is left in what was made: {', '.join(left)[:200]}", reason="metadata_left")
+    video = next((track for track in before if track.kind == "video"), None)
+    look = clips.look_at(copy, work.limits) if video else None
+    return Output(
+        name=made.name,
+        mime=plan.target.mime,
+        width_px=look.shown[0] if look else None,
+        height_px=look.shown[1] if look else None,
+        duration_s=round(max(track.end_s - track.start_s for track in after), 3),
+        facts={
+            "format": plan.target.extension,
+            "codec": video.codec if video else before[0].codec,
+            "tracks": len(after),
+            "frames": len(video.pts) if video else None,
+            "lossless": True,
+        },
+    )
+
+
+def _same(before: packets.Track, after: packets.Track, exact: bool) -> bool:
+    """Whether two tracks are the same packets at the same times."""
+    lasting = abs((after.end_s - after.start_s) - (before.end_s - before.start_s)) <= _SAME_DURATION_S
+    return (
+        before.codec == after.codec
+        and len(before.pts) == len(after.pts)
+        and lasting
+        and (not exact or (before.sums == after.sums and before.sizes == after.sizes))
+    )
+
+
+def _tags(source: Source) -> list[str]:
+    """Return the tags that ffmpeg finds in a file, but those that every file of its kind has."""
+    arguments = [
+        *source.arguments(),
+        # Not a packet: what is said about them is enough.
+        *("-map", "0", "-c", "copy", "-t", "0", "-fflags", "+bitexact"),
+        *("-f", "ffmetadata", "pipe:1"),
+    ]
+    lines = [line for line in ffmpeg.lines(arguments, cwd=source.path.parent) if line and line[0] not in ";#"]
+    return [line for line in lines if line != "[STREAM]" and not _OF_THE_CONTAINER.fullmatch(line)]

@@ -1,0 +1,199 @@
+"""The operation `create_teaser`: parts of a video, faded into each other, short enough to make people curious."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import accumulate
+
+from geniequeue.errors import InputError
+from geniequeue.media import encoding, filters, footage_mark, join, remake
+from geniequeue.media.clip import Clip, probe
+from geniequeue.media.draw import draw_mark
+from geniequeue.media.geometry import ResizePlan
+from geniequeue.media.progress import Progress
+from geniequeue.params import ApplyWatermarkParams
+from geniequeue.sandbox.inside import Output, Work
+
+# A part is at least three times as long as a fade, so that something is seen between two of them.
+_FADES_IN_A_PART = 3
+# Read a little more than is shown, because the last frame may begin before the end of a part and last beyond it.
+_MARGIN_S = 0.5
+_LARGEST = (1920, 1080)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A teaser as it will be.
+
+    Attributes:
+        starts_s: where the parts begin in the video's own time, in seconds.
+        frames: how many each part has.
+        fade: frames of a fade, which two parts share.
+    """
+
+    starts_s: Sequence[float]
+    frames: Sequence[int]
+    fade: int
+    rate: Fraction
+
+    @property
+    def total(self) -> int:
+        """Frames in all."""
+        return sum(self.frames) - self.fade * (len(self.frames) - 1)
+
+    def seconds(self, frames: int) -> float:
+        """How long so many frames last."""
+        return float(frames / self.rate)
+
+
+def create_teaser(work: Work) -> list[Output]:
+    """Put parts of a video one after the other: those of `segments`, or `clips` of them spread over the video.
+
+    Raises:
+        InputError: a segment begins behind the end of the video (reason `outside_video`).
+    """
+    clip, progress = probe(work.inputs["input"], work.limits), Progress(work.report)
+    progress.tell(remake.PROBED)
+    cut = plan_cut(clip, work)
+    plan = _plan(work, clip, cut)
+    facts = {**clip.facts, "parts_at_s": [round(start, 3) for start in cut.starts_s]}
+    try:
+        return remake.remake(work, plan, [clip.source], progress, facts=facts)
+    finally:
+        footage_mark.clean(work.out_dir)
+
+
+def plan_cut(clip: Clip, work: Work) -> Cut:
+    """Decide which parts of the video are shown."""
+    params, rate = work.params, join.rate_of([clip])
+    if params.get("segments"):
+        spans = [_inside(clip, float(start), float(end)) for start, end in params["segments"]]
+    else:
+        spans = spread(clip.duration_s, float(params["duration"]), int(params["clips"]), float(params["fade"]))
+    frames = [max(1, round(length * rate)) for _, length in spans]
+    fade = min(round(float(params["fade"]) * rate), min(frames) // _FADES_IN_A_PART)
+    return Cut([start for start, _ in spans], frames, fade, rate)
+
+
+def spread(video_s: float, wanted_s: float, clips: int, fade_s: float) -> list[tuple[float, float]]:
+    """Return start and length of parts that lie in the middles of equal shares of a video, all in seconds.
+
+    The parts make up `wanted_s` with each fade shared by two of them; a video too short for that is shown whole, up to
+    the length that is wanted.
+    """
+    wanted_s = min(wanted_s, video_s)
+    length = (wanted_s + fade_s * (clips - 1)) / clips
+    share = video_s / clips
+    if clips == 1 or length > share or length < _FADES_IN_A_PART * fade_s:
+        fewer = clips - 1
+        return spread(video_s, wanted_s, fewer, fade_s) if fewer > 0 else [((video_s - wanted_s) / 2, wanted_s)]
+    return [(number * share + (share - length) / 2, length) for number in range(clips)]
+
+
+def _inside(clip: Clip, start_s: float, end_s: float) -> tuple[float, float]:
+    if start_s >= clip.duration_s:
+        raise InputError(
+            f"expected segments inside a video of {clip.duration_s:.3f} seconds, got one that starts at {start_s:g}; "
+            "give times inside the video",
+            reason="outside_video",
+        )
+    return start_s, min(end_s, clip.duration_s) - start_s
+
+
+def _plan(work: Work, clip: Clip, cut: Cut) -> remake.Plan:
+    final = _plan_size(clip, work.params.get("width"))
+    size = filters.even(*final)
+    sounding = clip.sound is not None and not work.params["mute"]
+    graph = [_part(clip, number, cut, size) for number in range(len(cut.frames))]
+    graph.append(_pictures(cut))
+    inputs = [
+        clip.source.arguments(
+            *("-ss", f"{max(0.0, start + clip.video.start_s):.6f}"),
+            *("-t", f"{cut.seconds(frames) + _MARGIN_S:.6f}"),
+            one_of=len(cut.frames),
+        )
+        for start, frames in zip(cut.starts_s, cut.frames, strict=True)
+    ]
+    plan = remake.Plan(
+        inputs=encoding.joined(*inputs),
+        graph=";".join(graph) + "[video]",
+        size=size,
+        duration_s=cut.seconds(cut.total),
+        frames=cut.total,
+        timing=("-r", f"{cut.rate.numerator}/{cut.rate.denominator}", "-fps_mode", "cfr"),
+    )
+    if work.params.get("watermark_text"):
+        plan = _marked(work, cut, plan)
+    if sounding:
+        sound = encoding.sound_encoded(encoding.sound_bps("stereo"), "stereo", join.SOUND_RATE)
+        plan = remake.with_sound(plan, _sound(cut), sound)
+    return plan
+
+
+def _plan_size(clip: Clip, width_px: int | None) -> tuple[int, int]:
+    """Return the size that was asked for, or the video's own, but never larger than 1080p: many parts are open."""
+    within = ResizePlan(*(_LARGEST if clip.look.shown[0] >= clip.look.shown[1] else _LARGEST[::-1]))
+    largest = within.final(*clip.look.shown)
+    wanted = ResizePlan(width_px, None).final(*clip.look.shown) if width_px else largest
+    return min(wanted, largest)
+
+
+def _part(clip: Clip, number: int, cut: Cut, size: tuple[int, int]) -> str:
+    chain = filters.chain(
+        filters.at_rate(cut.rate, cut.frames[number]),
+        filters.prepared(clip, size, name=f"p{number}"),
+        "format=yuv420p",
+        filters.in_common_colours(clip, size[1]),
+    )
+    return f"[{number}:V:0]{chain}[v{number}]"
+
+
+def _pictures(cut: Cut) -> str:
+    """Fade the parts into each other, from black and to black; the end of the graph is not labelled."""
+    parts = len(cut.frames)
+    if not cut.fade:
+        return "".join(f"[v{number}]" for number in range(parts)) + f"concat=n={parts}:v=1:a=0"
+    fade_s = cut.seconds(cut.fade)
+    ends = [total - cut.fade * number for number, total in enumerate(accumulate(cut.frames))]
+    steps, last = [], "v0"
+    for number in range(1, parts):
+        offset_s = cut.seconds(ends[number - 1] - cut.fade)
+        steps.append(f"[{last}][v{number}]xfade=transition=fade:duration={fade_s:.6f}:offset={offset_s:.6f}[x{number}]")
+        last = f"x{number}"
+    closing = f"fade=t=in:st=0:d={fade_s:.6f},fade=t=out:st={cut.seconds(cut.total - cut.fade):.6f}:d={fade_s:.6f}"
+    whole = filters.at_rate(cut.rate, cut.total)
+    return ";".join([*steps, f"[{last}]{whole},{closing}"])
+
+
+def _sound(cut: Cut) -> str:
+    """Do with the sound what is done with the pictures; it ends in `[sound]`."""
+    shape = f"aformat=sample_fmts=fltp:sample_rates={join.SOUND_RATE}:channel_layouts=stereo"
+    parts = len(cut.frames)
+    steps = [
+        f"[{number}:a:0]aresample=async=1:first_pts=0,atrim=start=0,asetpts=PTS-STARTPTS,{shape},"
+        f"apad=whole_dur={cut.seconds(frames):.6f},atrim=end={cut.seconds(frames):.6f}[a{number}]"
+        for number, frames in enumerate(cut.frames)
+    ]
+    if not cut.fade:
+        return ";".join([*steps, "".join(f"[a{n}]" for n in range(parts)) + f"concat=n={parts}:v=0:a=1[sound]"])
+    fade_s, last = cut.seconds(cut.fade), "a0"
+    for number in range(1, parts):
+        steps.append(f"[{last}][a{number}]acrossfade=d={fade_s:.6f}[y{number}]")
+        last = f"y{number}"
+    out_s = cut.seconds(cut.total - cut.fade)
+    return ";".join(
+        [*steps, f"[{last}]afade=t=in:st=0:d={fade_s:.6f},afade=t=out:st={out_s:.6f}:d={fade_s:.6f}[sound]"]
+    )
+
+
+def _marked(work: Work, cut: Cut, plan: remake.Plan) -> remake.Plan:
+    params = ApplyWatermarkParams().load({"watermark_text": work.params["watermark_text"]})
+    mark = footage_mark.on_even_places(draw_mark(params, *plan.size))
+    laid = filters.marked(filters.COMMON, mark.left_px, mark.top_px, mark=f"{len(cut.frames)}:v")
+    return replace(
+        plan,
+        inputs=[*plan.inputs, *footage_mark.mark_input(mark, work.out_dir)],
+        graph=plan.graph.removesuffix("[video]") + f"{laid}[video]",
+    )

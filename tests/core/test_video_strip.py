@@ -1,0 +1,177 @@
+"""`strip_metadata` on videos and sound recordings: nothing that says who, where or with what, and the same packets."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from geniequeue.errors import InputError, VerifyError
+from geniequeue.media import footage_strip, movie_boxes
+from tests.core import samples, videos
+
+SECRETS = ("SECRET", "37.77", "2021:03:04", "2021-03-04", "Canon", "chapter one")
+TAGS = ["-metadata", "title=SECRET title", "-metadata", "comment=SECRET comment", "-metadata", "artist=SECRET artist",
+        "-metadata", "creation_time=2021-03-04T05:06:07Z"]  # fmt: skip
+DATES = ("CreateDate", "ModifyDate", "TrackCreateDate", "MediaCreateDate")
+CHAPTERS = ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle=SECRET chapter one\n"
+FORMATS = {
+    "mp4": ["-f", "mp4", "-c:v", "libx264", "-c:a", "aac"],
+    "mov": ["-f", "mov", "-c:v", "prores_ks", "-c:a", "pcm_s16le"],
+    "mkv": ["-f", "matroska", "-c:v", "libx264", "-c:a", "libmp3lame"],
+    "webm": ["-f", "webm", "-c:v", "libvpx-vp9", "-deadline", "realtime", "-c:a", "libopus"],
+    "avi": ["-f", "avi", "-c:v", "mpeg4", "-c:a", "libmp3lame"],
+    "ts": ["-f", "mpegts", "-c:v", "libx264", "-c:a", "aac"],
+    "mpg": ["-f", "mpeg", "-c:v", "mpeg1video", "-c:a", "mp2"],
+    "flv": ["-f", "flv", "-c:v", "libx264", "-c:a", "aac"],
+    "wmv": ["-f", "asf", "-c:v", "wmv2", "-c:a", "wmav2"],
+}
+SOUNDS = {
+    "mp3": ["-f", "mp3"], "wav": ["-f", "wav"], "flac": ["-f", "flac"], "ogg": ["-f", "ogg", "-c:a", "libvorbis"],
+    "m4a": ["-f", "ipod", "-c:a", "aac"], "opus": ["-f", "ogg", "-c:a", "libopus"], "aac": ["-f", "adts"],
+}  # fmt: skip
+
+
+def phone_video(path: Path) -> Path:
+    """A turned video as a phone records it: place, make, time, XMP, a C2PA-like uuid box, chapters, a GPS track."""
+    (path.parent / "chapters.txt").write_text(CHAPTERS)
+    (path.parent / "gps.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nGPS(37.77,-122.4) SECRET\n")
+    plain = path.with_suffix(".plain.mp4")
+    videos.ffmpeg(
+        *videos.scene(), *videos.tone(), "-i", path.parent / "gps.srt", "-i", path.parent / "chapters.txt",
+        "-map", "0", "-map", "1", "-map", "2", "-map_metadata", "3", "-c:s", "mov_text", *TAGS,
+        "-metadata", "location=+37.7749-122.4194/", "-metadata:s:v", "handler_name=SECRET handler", "-f", "mp4", plain,
+    )  # fmt: skip
+    videos.ffmpeg(
+        "-display_rotation:v:0", "90", "-i", plain, "-map", "0", "-c", "copy", "-movflags", "+faststart", path
+    )
+    samples.exiftool(
+        "-q", "-overwrite_original", "-XMP:Creator=SECRET creator", *(f"-{name}=2021:03:04 05:06:07" for name in DATES),
+        "-QuickTime:Make=Canon", "-QuickTime:Model=SECRET",
+        "-Keys:GPSCoordinates=37.77, -122.41, 10", "-UserData:GPSCoordinates=37.77, -122.41, 10", path,
+    )  # fmt: skip
+    secret = b"c2pa manifest SECRET" * 20
+    path.write_bytes(path.read_bytes() + struct.pack(">I4s", 24 + len(secret), b"uuid") + b"\xd8" * 16 + secret)
+    return path
+
+
+def everything_about(path: Path) -> str:
+    commands = (["exiftool", "-a", "-G1", "-u", "-ee"], [videos.FFMPEG, "-hide_banner", "-i"])
+    outputs = [subprocess.run([*each, str(path)], capture_output=True, check=False) for each in commands]
+    told = "".join((each.stdout + each.stderr).decode(errors="replace") for each in outputs)
+    return "\n".join(line for line in told.splitlines() if not line.startswith(("[System]", "[File]", "[ExifTool]")))
+
+
+def streams_of(path: Path, *maps: str) -> list[str]:
+    text = videos.ffmpeg("-v", "error", "-i", path, *(x for m in maps for x in ("-map", m)),
+                         "-c", "copy", "-f", "streamhash", "-")  # fmt: skip
+    return text.split()
+
+
+def test_rows_62_and_63_nothing_is_left_of_a_phone_video_but_picture_sound_and_turn(tmp_path: Path) -> None:
+    source = phone_video(tmp_path / "phone.mp4")
+    assert all(word in everything_about(source) for word in ("SECRET", "37.77", "2021:03:04", "Canon"))
+    path, output = samples.run("strip_metadata", source, tmp_path / "out")
+    told = everything_about(path)
+    assert not [word for word in SECRETS if word in told or word.encode() in path.read_bytes()]
+    for group in (
+        "XMP",
+        "GPS",
+        "UserData",
+        "ItemList",
+        "Keys",
+        "uuid",
+        "Encoder",
+        "Track3",
+        "Chapter",
+        "Handler Vendor",
+    ):
+        assert group not in told, group
+    dates = [line for line in told.splitlines() if "Date" in line]
+    assert len(dates) == 10 and not [line for line in dates if not line.endswith("0000:00:00 00:00:00")]
+    assert videos.shown_size(path) == (180, 320) == (output.width_px, output.height_px)
+    assert streams_of(source, "0:v", "0:a") == streams_of(path, "0:v", "0:a")
+    assert path.read_bytes().index(b"moov") < path.read_bytes().index(b"mdat")
+
+
+@pytest.mark.parametrize("extension", sorted(FORMATS))
+def test_a_video_keeps_its_packets_and_loses_its_tags(tmp_path: Path, extension: str) -> None:
+    source = tmp_path / f"input.{extension}"
+    videos.ffmpeg(*videos.scene(), *videos.tone(), *TAGS, *FORMATS[extension], source)
+    path, output = samples.run("strip_metadata", source, tmp_path / "out")
+    assert path.suffix == source.suffix
+    assert not [word for word in SECRETS if word in everything_about(path) or word.encode() in path.read_bytes()]
+    assert "Lavf6" not in everything_about(path)
+    if extension != "ts":
+        assert streams_of(source, "0:v", "0:a") == streams_of(path, "0:v", "0:a")
+    assert len(videos.frames_of(path)) == len(videos.frames_of(source)) == 30
+    assert all((a - b).abs().max() == 0 for a, b in zip(videos.frames_of(path), videos.frames_of(source), strict=True))
+    assert output.width_px == 320
+
+
+@pytest.mark.parametrize("extension", sorted(SOUNDS))
+def test_a_sound_recording_keeps_its_packets_and_loses_its_tags_and_cover(tmp_path: Path, extension: str) -> None:
+    source, cover = tmp_path / f"input.{extension}", tmp_path / "cover.jpg"
+    samples.photo().jpegsave(str(cover))
+    with_cover = ["-i", cover, "-map", "0:a", "-map", "1:v", "-c:v", "mjpeg", "-disposition:v", "attached_pic"]
+    extra = with_cover if extension in ("mp3", "m4a", "flac") else []
+    videos.ffmpeg(*videos.tone(), *extra, *TAGS, *SOUNDS[extension], source)
+    path, output = samples.run("strip_metadata", source, tmp_path / "out")
+    told = everything_about(path)
+    assert not [word for word in SECRETS if word in told or word.encode() in path.read_bytes()]
+    assert b"\xff\xd8\xff\xe0" not in path.read_bytes()
+    assert streams_of(source, "0:a") == streams_of(path, "0:a")
+    assert output.mime.startswith("audio/") and output.width_px is None
+    assert abs((output.duration_s or 0) - 1) < 0.1
+
+
+def test_a_video_in_fragments_is_stripped_too(tmp_path: Path) -> None:
+    source = tmp_path / "fragments.mp4"
+    movflags = ["-movflags", "frag_keyframe+empty_moov", "-g", "10"]
+    videos.ffmpeg(*videos.scene(), *videos.tone(), *TAGS, *movflags, source)
+    path, output = samples.run("strip_metadata", source, tmp_path / "out")
+    assert not [word for word in SECRETS if word in everything_about(path)]
+    assert streams_of(source, "0:v", "0:a") == streams_of(path, "0:v", "0:a")
+    assert output.facts["frames"] == 30
+
+
+def test_what_a_camcorder_wrote_into_the_pictures_themselves_is_gone(tmp_path: Path) -> None:
+    source = tmp_path / "camcorder.ts"
+    sei = "086f3693-b7b3-4f2c-9653-21492feee5b8+SECRETCAM"
+    videos.ffmpeg(*videos.scene(), "-c:v", "libx264", "-bsf:v", f"h264_metadata=sei_user_data={sei}", source)
+    assert b"SECRETCAM" in source.read_bytes()
+    path, _ = samples.run("strip_metadata", source, tmp_path / "out")
+    assert b"SECRETCAM" not in path.read_bytes()
+
+
+def test_metadata_that_is_left_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = phone_video(tmp_path / "phone.mp4")
+    monkeypatch.setattr(movie_boxes, "blank_user_data", lambda path: samples.exiftool(
+        "-q", "-overwrite_original", "-XMP:Creator=SECRET", path))  # fmt: skip
+    with pytest.raises(VerifyError) as caught:
+        samples.run("strip_metadata", source, tmp_path / "out")
+    assert caught.value.reason == "metadata_left"
+
+
+def test_sound_that_is_not_the_same_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "sound.wav"
+    videos.ffmpeg(*videos.tone(), source)
+    monkeypatch.setitem(
+        footage_strip._TARGETS,
+        "wav",
+        footage_strip.Target("wav", "wav", "audio/wav", ("-af", "volume=0.5", "-c:a", "pcm_s16le")),
+    )
+    with pytest.raises(VerifyError) as caught:
+        samples.run("strip_metadata", source, tmp_path / "out")
+    assert caught.value.reason == "changed"
+
+
+def test_row_53_a_cut_off_video_is_refused(tmp_path: Path) -> None:
+    whole = phone_video(tmp_path / "phone.mp4").read_bytes()
+    for percent in (10, 50, 90):
+        (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * percent // 100])
+        with pytest.raises(InputError) as caught:
+            samples.run("strip_metadata", tmp_path / "cut.mp4", tmp_path / "out")
+        assert caught.value.reason == "corrupt_file"
