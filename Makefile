@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CACHES := .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup setup-tests system demo up test check chaos directus bench bench-images bench-video bench-api bench-enqueue clean clean-data
+.PHONY: help setup setup-tests system demo up test check chaos directus bench bench-images bench-video bench-api bench-enqueue bench-chaos clean clean-data
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ chaos: setup-tests ## Every fault of the table, the long ones too; the results g
 directus: setup-tests ## Run a real Directus in the foreground, for development
 	@$(BIN)/python -m tests.real_directus
 
-bench: bench-images bench-api bench-enqueue ## Run all benchmarks; each prints ratios against a peer of the same run
+bench: bench-images bench-video bench-api bench-enqueue bench-chaos ## Run all benchmarks; each prints ratios against a peer of the same run
 
 bench-images: setup ## Image jobs against bare pyvips and Wand
 	@$(BIN)/python bench/images.py
@@ -49,6 +49,10 @@ bench-enqueue: setup-tests ## POST and stats against Express with BullMQ, withou
 	@scripts/setup-node.sh bench/peers
 	@$(BIN)/python bench/enqueue.py
 	@$(BIN)/python bench/enqueue.py --directus
+
+bench-chaos: setup-tests ## What is lost, run twice and waited for when workers are killed, beside Celery and BullMQ; an hour
+	@scripts/setup-node.sh bench/peers
+	@$(BIN)/python -m bench.chaos
 
 clean: ## Delete .venv and caches; var/ stays
 	rm -rf $(VENV) $(CACHES) build *.egg-info

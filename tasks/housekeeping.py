@@ -54,7 +54,7 @@ class Housekeeping(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is 
         self._settings: Settings = parent.app.conf.geniequeue
         self._services = self._opened()
         ledger = Ledger(connect(self._settings.redis_url), self._settings.ledger_prefix)
-        self._sweeper = Sweeper(ledger, Leases(ledger), Holder.of_process(parent.hostname, os.getpid()))
+        self._sweeper = Sweeper(ledger, Leases(ledger), Holder.of_process(parent.hostname, os.getpid()), modest=True)
         self._stopped = threading.Event()
 
     def start(self, parent: Any) -> None:

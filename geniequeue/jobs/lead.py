@@ -26,16 +26,23 @@ class Lead:
         self._keys = (lock, leads)
         self._holder = holder
         self._stands_ms = int(stands_s * 1000)
+        self._left = False
         self._scripts = Scripts(client, "geniequeue.jobs", ("lead",))
 
-    def take(self) -> str:
+    def take(self, *, eager: bool = True) -> str:
         """Take the lead, or keep it; return its token, '' while another one has it.
 
         The token is another one after each time that the lead was lost, so a script that compares it refuses whoever
         slept meanwhile.
+
+        Args:
+            eager: False to leave a lead that nobody has to others, until it is still free at the next call.
         """
         with reachable():
             standing = cast("str | None", self._redis.get(self._keys[0]))
+        self._left = standing is None and not eager and not self._left
+        if self._left:
+            return ""
         leader = holder_in_lock(standing)
         return self._ask(standing or "" if leader is not None and leader.is_gone() else "", self._stands_ms)
 

@@ -36,10 +36,18 @@ class Sweeper:
     Args:
         holder: this worker's main process.
         clock: monotonic seconds.
+        modest: while it may not judge yet, leave a lead that nobody has to one who may; the jobs of a host that is gone
+            would wait for a lease time more.
     """
 
     def __init__(
-        self, ledger: Ledger, leases: Leases, holder: Holder, clock: Callable[[], float] = time.monotonic
+        self,
+        ledger: Ledger,
+        leases: Leases,
+        holder: Holder,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        modest: bool = False,
     ) -> None:
         self._redis = ledger.client
         self._leases = leases
@@ -47,6 +55,7 @@ class Sweeper:
         self._strangers = Strangers(ledger)
         self._compared = float("-inf")
         self._clock = clock
+        self._modest = modest
         self._lead = Lead(self._redis, keys.sweeper(), keys.sweeper_leads(), holder, LEAD_S)
         self._steady_since: float | None = None
         self._seen = (float("inf"), float("inf"))
@@ -54,7 +63,7 @@ class Sweeper:
     def sweep(self) -> int:
         """Sweep once where this sweeper leads; return how many jobs were moved."""
         try:
-            token = self._lead.take()
+            token = self._lead.take(eager=not self._modest or self._is_steady())
             self._look_at_clocks()
             if self._steady_since is None:
                 self._steady_since = self._clock()
@@ -127,8 +136,12 @@ class Sweeper:
 
     def _may_judge(self) -> bool:
         """Tell whether Redis has served for a lease time, as far as this process and Redis itself know."""
-        if self._steady_since is None or self._clock() - self._steady_since < LEASE_S:
+        if not self._is_steady():
             return False
         with reachable():
             uptime_s = cast("dict[str, int]", self._redis.info("server"))["uptime_in_seconds"]
         return uptime_s > LEASE_S
+
+    def _is_steady(self) -> bool:
+        """Tell whether this process has had no trouble with Redis for a lease time."""
+        return self._steady_since is not None and self._clock() - self._steady_since >= LEASE_S

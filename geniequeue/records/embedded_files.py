@@ -1,7 +1,8 @@
 """Files of the embedded store, for one caller: a record in the database, the content in a folder.
 
 The record is what makes a file visible, and it is written when the content is complete and on disk. Content without a
-record is what a crash left; it is invisible, and the next upload under that id replaces it.
+record is what a crash left: it is invisible, the next upload under that id replaces it, and whoever deletes that file
+removes it, though there is no record to delete.
 """
 
 from __future__ import annotations
@@ -96,15 +97,24 @@ class FileAccess(Access):
         return info
 
     def delete_file(self, file_id: str) -> None:
-        """Delete a file and its content."""
-        info = self._record(file_id, "delete")
+        """Delete a file and its content; what a crash left of one that has no record goes, too."""
+        try:
+            info = self._record(file_id, "delete")
+        except RecordForbidden:
+            self._discard_unrecorded(normal_uuid(file_id))
+            raise
         with self._database.writing(FILES, "delete") as connection:
             if delete(FILES, has_id(info.id)).run(connection).rowcount == 0:
                 raise forbidden(FILES, "delete")
+        self._discard_unrecorded(info.id)
+
+    def _discard_unrecorded(self, file_id: str | None) -> None:
+        """Remove a content that no record names; an upload gives it its name and its record under the write lock."""
+        if file_id is None:
+            return
         with self._database.writing(FILES, "delete") as connection:
-            # Under the write lock, for somebody may upload anew under this id.
-            if not select(FILES, ("id",), has_id(info.id)).run(connection).fetchall():
-                self._content.discard(info.id)
+            if not select(FILES, ("id",), has_id(file_id)).run(connection).fetchall():
+                self._content.discard(file_id)
 
     def _record(self, file_id: str, action: Action) -> FileInfo:
         permission = self._permission(FILES, action)

@@ -164,6 +164,26 @@ def test_content_left_by_a_crash_is_invisible_and_replaced(root: Path, photo: Pa
     assert service.open_file(file_id).read() == photo.read_bytes()
 
 
+def test_content_left_by_a_crash_goes_with_the_file_that_was_never_recorded(root: Path, photo: Path) -> None:
+    service, file_id = _open(root).as_service(), new_id()
+    stored = store_file(service, photo)
+    left = root / "files" / file_id
+    left.write_bytes(b"never recorded")
+    with pytest.raises(RecordForbidden):
+        service.delete_file(file_id)
+    assert not left.exists()
+    assert (root / "files" / stored).exists()
+
+
+def test_content_of_somebody_else_stays_when_its_deletion_is_refused(root: Path, photo: Path) -> None:
+    store = _open(root)
+    file_id = store_file(store.as_service(), photo)
+    stranger = store.as_user(store.mint_token(store.ensure_user("stranger"), 60))
+    with pytest.raises(RecordForbidden):
+        stranger.delete_file(file_id)
+    assert (root / "files" / file_id).read_bytes() == photo.read_bytes()
+
+
 def test_a_file_whose_content_is_gone_looks_missing(root: Path, photo: Path) -> None:
     service = _open(root).as_service()
     file_id = store_file(service, photo)

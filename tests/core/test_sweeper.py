@@ -123,3 +123,30 @@ def test_f46_a_sweeper_that_sleeps_in_the_middle_of_a_sweep_changes_nothing_when
     assert answers == ["not leader"] * 3
     assert redis_client.llen(MESSAGES) == 3
     assert asleep.sweep() == 0
+
+
+def test_f2_a_sweeper_that_may_not_judge_yet_leaves_the_lead_to_one_who_may(ledger: Ledger, leases: Leases) -> None:
+    now = [0.0]
+
+    def sweeper(name: str) -> Sweeper:
+        holder = Holder("w", "another boot", name, 1, "1")
+        return Sweeper(ledger, leases, holder, clock=lambda: now[0], modest=True)
+
+    def leads(name: str) -> bool:
+        return f"|{name}|" in (ledger.client.get("gq:sweeper") or "")
+
+    old, new = sweeper("old"), sweeper("new")
+    old.sweep()
+    assert not leads("old")
+    old.sweep()
+    assert leads("old")
+    now[0] = 9.0
+    ledger.client.delete("gq:sweeper")
+    new.sweep()
+    assert not leads("new")
+    old.sweep()
+    assert leads("old")
+    ledger.client.delete("gq:sweeper")
+    new.sweep()
+    new.sweep()
+    assert leads("new")
