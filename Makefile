@@ -2,9 +2,10 @@
 export PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RECORDS := tests/contract tests/directus tests/interop
 CACHES := .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup setup-tests system demo up test check chaos directus bench bench-images bench-video bench-api bench-enqueue bench-chaos clean clean-data
+.PHONY: help setup setup-tests system demo up test check test-records test-rest chaos directus bench bench-images bench-video bench-api bench-enqueue bench-chaos clean clean-data
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,10 +26,17 @@ check: ## Ruff, mypy --strict, import-linter, pytest
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict geniequeue api tasks
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadgroup
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-records test-rest
+
+# the suite in two halves, which run at the same time: most of it is waiting, and each half starts its servers once
+test-records:
+	$(BIN)/python -m pytest $(RECORDS)
+
+test-rest:
+	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(RECORDS))
 
 chaos: setup-tests ## Every fault of the table, the long ones too; the results go to bench/results/chaos-tests.txt
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "" -p tests.chaos.results tests/chaos tests/tasks \
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "" -p tests.chaos.results tests/chaos tests/tasks \
 		tests/core/test_dates.py tests/core/test_leases_in_trouble.py tests/core/test_sweeper.py tests/core/test_sandbox_misbehaviour.py
 
 directus: setup-tests ## Run a real Directus in the foreground, for development
@@ -50,7 +58,14 @@ bench-enqueue: setup-tests ## POST and stats against Express with BullMQ, withou
 	@$(BIN)/python bench/enqueue.py
 	@$(BIN)/python bench/enqueue.py --directus
 
-bench-chaos: setup-tests ## What is lost, run twice and waited for when workers are killed, beside Celery and BullMQ; an hour
+bench-# the suite in two halves, which run at the same time: most of it is waiting, and each half starts its servers once
+test-records:
+	$(BIN)/python -m pytest $(RECORDS)
+
+test-rest:
+	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(RECORDS))
+
+chaos: setup-tests ## What is lost, run twice and waited for when workers are killed, beside Celery and BullMQ; an hour
 	@scripts/setup-node.sh bench/peers
 	@$(BIN)/python -m bench.chaos
 

@@ -196,7 +196,8 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
         try:
             ended = attempt.end(outcome, cancellable=cancellable)
         except CancelledError:
-            # while nobody could take its end: either somebody has cancelled the job, or it is another attempt's by now
+            # either somebody has cancelled the job, or it is another attempt's by now
+            log.info("stopped while its end could not be told")
             self._tell(attempt, Cancelled(), cancellable=False)
             return
         log.info("attempt ended", ran_s=ran_s, won=ended.won)

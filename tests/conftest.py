@@ -119,12 +119,3 @@ def other_creator(person: Callable[..., Person]) -> Person:
 def admin(person: Callable[..., Person]) -> Person:
     """An administrator."""
     return person("admin", admin=True)
-
-
-@pytest.hookimpl(tryfirst=True)  # before the names get their groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let each process of the test run have whole files, and one of them all that needs the real Directus."""
-    for item in items:
-        needs_directus = "directus" in item.nodeid or "directus_place" in getattr(item, "fixturenames", ())
-        group = "directus" if needs_directus else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))

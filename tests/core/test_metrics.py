@@ -251,7 +251,7 @@ def test_a_result_that_redis_cannot_read_is_counted_all_the_same(
 ) -> None:
     run, _ = queued(ledger, leases)
     assert ledger.finish(run, take(ledger, run), Completed({"facts": deep})) == "ok"
-    assert redis_client.smembers("gq:ended") == {f"{run.id}/{run.spec.job_id}"}
+    assert redis_client.smembers("gq:ended-runs") == {f"{run.id}/{run.spec.job_id}"}
     assert Told(exposition).value("jobs_total", **CONVERT, outcome="completed", code="") == 1
 
 

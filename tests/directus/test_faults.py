@@ -352,7 +352,9 @@ def test_a_job_is_cancelled_while_its_result_waits_for_directus(world: World) ->
     await_true(lambda: len(world.times(RESULT)) > 4, 30, world.service.log)
     answer = world.service.request("POST", f"/api/queue/jobs/{job_id}/cancel", world.creator.token)
     assert (answer.status, answer.body["state"]) == (200, "cancelling")
-    await_true(lambda: world.logged("cancelled while its end"), 30, world.service.log)
+    # by itself, or with its pool child, which is killed where it hears of the cancel too late
+    heeded = lambda: world.logged("stopped while its end") or world.logged("killing the pool child")  # noqa: E731
+    await_true(heeded, 30, world.service.log)
     world.proxy.lasting.clear()
     item = await_end(world.service, job_id)
     assert item["status"] == "cancelled"
