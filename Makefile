@@ -58,14 +58,7 @@ bench-enqueue: setup-tests ## POST and stats against Express with BullMQ, withou
 	@$(BIN)/python bench/enqueue.py
 	@$(BIN)/python bench/enqueue.py --directus
 
-bench-# the suite in two halves, which run at the same time: most of it is waiting, and each half starts its servers once
-test-records:
-	$(BIN)/python -m pytest $(RECORDS)
-
-test-rest:
-	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(RECORDS))
-
-chaos: setup-tests ## What is lost, run twice and waited for when workers are killed, beside Celery and BullMQ; an hour
+bench-chaos: setup-tests ## What is lost, run twice and waited for when workers are killed, beside Celery and BullMQ; an hour
 	@scripts/setup-node.sh bench/peers
 	@$(BIN)/python -m bench.chaos
 
