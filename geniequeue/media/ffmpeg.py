@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import selectors
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -21,8 +20,6 @@ import imageio_ffmpeg
 from geniequeue.errors import LostError, PolicyError, ToolError
 from geniequeue.sandbox import processes
 
-# Names that moviepy's configuration has for a binary that is to be looked for.
-_OWN, _OF_THE_SYSTEM = "ffmpeg-imageio", "auto-detect"
 _MAX_THREADS = 8
 _MAX_COMPLAINTS_BYTES = 65_536
 _READ_BYTES = 65_536
@@ -78,14 +75,10 @@ class Source:
 
 @cache
 def binary() -> str:
-    """Return the ffmpeg that moviepy configures: FFMPEG_BINARY, or the one of the package imageio-ffmpeg."""
-    given = os.environ.get("FFMPEG_BINARY", "")
-    if given in ("", _OWN):
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    found = shutil.which("ffmpeg" if given == _OF_THE_SYSTEM else given)
-    if found is None:
-        raise ToolError("the video program is not installed where FFMPEG_BINARY says", reason="no_ffmpeg")
-    return found
+    """Return the ffmpeg that moviepy configures: the setting FFMPEG_BINARY, which the sandbox hands in as a path, or
+    the one of the package imageio-ffmpeg.
+    """
+    return os.environ.get("FFMPEG_BINARY") or str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
 def threads() -> int:

@@ -39,6 +39,7 @@ class Sandbox:
         enabled: False runs the same zygote without walls: a file that exploits a decoder then has all of the worker.
         memory_bytes: a job whose processes hold more than this together is ended.
         file_bytes: no file that a job writes can grow beyond this.
+        ffmpeg: the one that works on videos; None for the one that moviepy brings along.
         extra_modules: folder of further modules whose functions may run, beside `geniequeue.media` and
             `geniequeue.watermark`; visible inside, read only.
     """
@@ -50,12 +51,14 @@ class Sandbox:
         enabled: bool = True,
         memory_bytes: int = _MEMORY_BYTES,
         file_bytes: int = _FILE_BYTES,
+        ffmpeg: Path | None = None,
         extra_modules: Path | None = None,
     ) -> None:
         self.root = root.resolve()
         self._enabled = enabled
         self._memory_bytes = memory_bytes
         self._file_bytes = file_bytes
+        self._ffmpeg = ffmpeg.resolve() if ffmpeg else None
         self._extra_modules = extra_modules.resolve() if extra_modules else None
         self._zygote: ZygoteProcess | None = None
         self._folder = 0
@@ -78,7 +81,9 @@ class Sandbox:
             return
         self.close()
         self._folder = folder
-        self._zygote = ZygoteProcess(self.root, walled=self._enabled, extra_modules=self._extra_modules)
+        self._zygote = ZygoteProcess(
+            self.root, walled=self._enabled, extra_modules=self._extra_modules, ffmpeg=self._ffmpeg
+        )
 
     def close(self) -> None:
         """Kill the zygote and everything below it; returns when all of it is gone."""
