@@ -20,6 +20,9 @@ _STEREO_BPS, _BPS_PER_CHANNEL = 160_000, 64_000
 _LAYOUTS = {"mono": 1, "stereo": 2, "2.1": 3, "3.0": 3, "4.0": 4, "5.0": 5, "5.1": 6, "5.1(side)": 6, "7.1": 8}
 _AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000})
 
+# A table of the index has at most this many bytes for each packet (ISO/IEC 14496-12: stsz, ctts, stts, co64, stss).
+_INDEX_BYTES, _INDEX_BASE_BYTES = 40, 1 << 16
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -133,17 +136,26 @@ def bps_of(track: Track) -> int:
     return round(track.size_bytes * 8 / max(track.end_s - track.start_s, 0.05))
 
 
-def container_arguments() -> list[str]:
-    """Return the arguments for the MP4 around it."""
+def container_arguments(*, index_bytes: int = 0) -> list[str]:
+    """Return the arguments for the MP4 around it.
+
+    Args:
+        index_bytes: what `index_room` says, where the packets are known; otherwise all is written twice.
+    """
     return [
         # Nothing of the input's tags, chapters or encoder names.
         *("-map_metadata", "-1"),
         *("-map_chapters", "-1"),
         *("-fflags", "+bitexact"),
         # The index first, so that it plays before it has loaded.
-        *("-movflags", "+faststart"),
+        *(("-moov_size", str(index_bytes)) if index_bytes else ("-movflags", "+faststart")),
         *("-f", "mp4"),
     ]
+
+
+def index_room(packets: int) -> int:
+    """Return how many bytes the index of an MP4 of so many packets has at most."""
+    return _INDEX_BASE_BYTES + _INDEX_BYTES * packets
 
 
 def timing_arguments() -> list[str]:

@@ -30,7 +30,7 @@ def join_videos(work: Work) -> list[Output]:
         InputError: there is only one (reason `one_clip`), or one is not a video that is accepted.
         PolicyError: together they are too long.
     """
-    progress = Progress(work.report)
+    progress = Progress(work)
     paths = list(work.inputs.values())
     if len(paths) < 2:
         raise InputError("expected at least two clips to join, got one; name more in input_file_ids", reason="one_clip")

@@ -7,7 +7,7 @@ size, checksum[, F=flags][, side data]` for each packet.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -104,6 +104,17 @@ def read(lines: Iterable[str], limits: Limits) -> list[Track]:
         except (ValueError, IndexError, KeyError, OverflowError, ZeroDivisionError) as error:
             raise Unreadable(line[:200]) from error
     return [tracks[number] for number in sorted(tracks)]
+
+
+def watched(lines: Iterable[str], on_bytes: Callable[[float], None]) -> Iterator[str]:
+    """Pass the table on and tell how many bytes have gone by, at every hundredth line."""
+    done = 0
+    for number, line in enumerate(lines):
+        if line[:1].isdigit():
+            done += int(line.split(",")[4])
+            if number % 100 == 0:
+                on_bytes(done)
+        yield line
 
 
 def _take_header(tracks: dict[int, Track], line: str, limits: Limits) -> None:

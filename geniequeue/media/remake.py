@@ -13,7 +13,7 @@ from geniequeue.media import encoding, ffmpeg, footage_verify
 from geniequeue.media.clip import Clip
 from geniequeue.media.encoding import Encoding
 from geniequeue.media.ffmpeg import FfmpegFailed, Source
-from geniequeue.media.footage_verify import Promise
+from geniequeue.media.footage_verify import Made, Promise
 from geniequeue.media.progress import Progress
 from geniequeue.sandbox.inside import Output, Work
 
@@ -105,9 +105,8 @@ def make(plan: Plan, path: Path, sources: Sequence[Source], on_time: Any) -> Non
         InputError: an input turned out to be damaged.
         ToolError: ffmpeg failed on good input.
     """
-    first_pass = plan.coding.rate.run == 1
     try:
-        ffmpeg.run(_arguments(plan, path, first_pass), cwd=path.parent, on_time=on_time)
+        ffmpeg.run(arguments_of(plan, path), cwd=path.parent, on_time=on_time)
     except FfmpegFailed as error:
         raise blamed(sources, path.parent) from error
 
@@ -123,27 +122,14 @@ def proved(path: Path, plan: Plan, progress: Progress, *, facts: Mapping[str, An
         missing=plan.missing,
         sound=bool(plan.sound_map),
     )
-    return described(path, promise, plan.size, progress, facts=facts, looked_at=plan.looked_at)
-
-
-def described(
-    path: Path,
-    promise: Promise,
-    shown: tuple[int, int],
-    progress: Progress,
-    *,
-    facts: Mapping[str, Any],
-    looked_at: Sequence[str] = (),
-) -> Output:
-    """Verify a file against a promise and describe it.
-
-    Args:
-        shown: width and height as a viewer shows it.
-        looked_at: as of `footage_verify.verify`.
-    """
     on_time = progress.part(MADE, 1.0, promise.duration_s)
-    made = footage_verify.verify(path, promise, on_time, looked_at=looked_at)
+    made = footage_verify.verify(path, promise, on_time, looked_at=plan.looked_at)
     progress.tell(1.0)
+    return output_of(path, made, plan.size, facts)
+
+
+def output_of(path: Path, made: Made, shown: tuple[int, int], facts: Mapping[str, Any]) -> Output:
+    """Describe an MP4 that was read back."""
     return Output(
         name=path.name,
         mime=encoding.MIME,
@@ -153,7 +139,7 @@ def described(
         facts={
             **facts,
             "format": "mp4",
-            "codec": promise.codec,
+            "codec": made.video.codec,
             "frames": len(made.video.pts),
             "sound": made.sound.codec if made.sound else None,
         },
@@ -170,7 +156,9 @@ def blamed(sources: Sequence[Source], cwd: Path) -> JobError:
     return ToolError("the video program failed on this video; try again or send another", reason="ffmpeg")
 
 
-def _arguments(plan: Plan, path: Path, first_pass: bool) -> list[str]:
+def arguments_of(plan: Plan, path: Path) -> list[str]:
+    """Return the arguments of the run of ffmpeg that makes the video; a first pass makes none."""
+    first_pass = plan.coding.rate.run == 1
     sound = [] if first_pass else ["-map", plan.sound_map] if plan.sound_map else []
     return encoding.joined(
         plan.inputs,

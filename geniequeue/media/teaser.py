@@ -54,7 +54,7 @@ def create_teaser(work: Work) -> list[Output]:
     Raises:
         InputError: a segment begins behind the end of the video (reason `outside_video`).
     """
-    clip, progress = probe(work.inputs["input"], work.limits), Progress(work.report)
+    clip, progress = probe(work.inputs["input"], work.limits), Progress(work)
     progress.tell(remake.PROBED)
     cut = plan_cut(clip, work)
     plan = _plan(work, clip, cut)

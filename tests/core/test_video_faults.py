@@ -91,9 +91,9 @@ def failure(sandbox: Sandbox, **options: object) -> JobError:
         "trap '' TERM INT HUP; while :; do sleep 3607; done",
         "while :; do :; done # 3607",
     ],
-    ids=["F13_sleeps", "F13_sleeps_in_a_child", "F14_ignores_signals", "spins"],
+    ids=["f13_sleeps", "f13_sleeps_in_a_child", "f14_ignores_signals", "f13_spins"],
 )
-def test_a_program_that_does_not_end_dies_at_the_limit_with_its_family(
+def test_f13_f14_a_program_that_does_not_end_dies_at_the_limit_with_its_family(
     start: Start, tmp_path: Path, script: str
 ) -> None:
     sandbox, began = start(script), time.monotonic()
