@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -88,17 +89,17 @@ class Jobs:
         folder = self.folder / f"plan-{name}"
         folder.mkdir(exist_ok=True)
         work = Work(self._roles(inputs), folder, OPERATIONS[name].load_params(params))
-        count = threads or ffmpeg.threads()
+        processors = set(range(threads)) if threads else os.sched_getaffinity(0)
         with (
             patch.object(remake, "make", planned),
             patch.object(footage_mark, "clean", lambda _folder: None),
-            patch.object(ffmpeg, "threads", lambda: count),
+            patch.object(os, "sched_getaffinity", lambda _pid: processors),
             suppress(_Planned),
         ):
             FUNCTIONS[name](work)
         [plan] = plans
         alone = replace(plan, graph=_FOR_THE_PROOF.sub(",null", plan.graph), further=())
-        with patch.object(ffmpeg, "threads", lambda: count):
+        with patch.object(os, "sched_getaffinity", lambda _pid: processors):
             return ffmpeg.command(remake.arguments_of(alone, folder / "bare.mp4"))
 
     def _roles(self, inputs: Sequence[Path]) -> dict[str, Path]:

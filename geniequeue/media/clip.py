@@ -135,6 +135,7 @@ def probe(path: Path, limits: Limits) -> Clip:
     if video.beside:
         source = replace(source, decoder=_ALPHA_DECODERS.get(video.codec))
     look = look_at(source, limits)
+    source = replace(source, pixels=look.width_px * look.height_px)
     return Clip(source, container, video, look, sound, _facts(container, video, look, sound))
 
 

@@ -21,6 +21,8 @@ from geniequeue.errors import LostError, PolicyError, ToolError
 from geniequeue.sandbox import processes
 
 _MAX_THREADS = 8
+# Each thread of a decoder or of x264 holds frames, and one of 4K takes 12 to 70 MB there (measured).
+_LARGE_PIXELS, _MAX_THREADS_LARGE = 2560 * 1440, 4
 _MAX_COMPLAINTS_BYTES = 65_536
 _READ_BYTES = 65_536
 _FULL = ("no space left on device", "disk quota exceeded")
@@ -43,12 +45,14 @@ class Source:
         demuxer: the only one that may read it, found by content.
         max_pixels: largest frame a decoder may make.
         decoder: of the video, where ffmpeg's own would leave something out.
+        pixels: of a frame, where that is known; large ones get fewer threads.
     """
 
     path: Path
     demuxer: str
     max_pixels: int
     decoder: str | None = None
+    pixels: int = 0
 
     def arguments(self, *options: str, one_of: int = 1) -> list[str]:
         """Return the arguments that open it.
@@ -58,7 +62,7 @@ class Source:
             one_of: how many inputs are open at once; each thread of a decoder holds frames.
         """
         return [
-            *("-threads", str(max(1, threads() // one_of))),
+            *("-threads", str(max(1, threads(self.pixels) // one_of))),
             # Never guess: a playlist that is called .mp4 must not reach the demuxer of playlists.
             *("-f", self.demuxer),
             # What a container embeds must not open another demuxer either.
@@ -81,9 +85,15 @@ def binary() -> str:
     return os.environ.get("FFMPEG_BINARY") or str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
-def threads() -> int:
-    """Threads for one decoder or encoder: more than eight cost memory and bring little."""
-    return min(len(os.sched_getaffinity(0)), _MAX_THREADS)
+def threads(pixels: int = 0) -> int:
+    """Threads for one decoder or encoder of frames with so many pixels; more cost memory and bring little."""
+    most = _MAX_THREADS_LARGE if is_large(pixels) else _MAX_THREADS
+    return min(len(os.sched_getaffinity(0)), most)
+
+
+def is_large(pixels: int) -> bool:
+    """Whether frames are so large that every one held in memory counts."""
+    return pixels > _LARGE_PIXELS
 
 
 def command(arguments: Sequence[str]) -> list[str]:

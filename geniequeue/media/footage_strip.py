@@ -13,8 +13,10 @@ from pathlib import Path
 
 from geniequeue.errors import ToolError, VerifyError
 from geniequeue.media import clip as clips
-from geniequeue.media import encoding, ffmpeg, footage, movie_boxes, packets
+from geniequeue.media import encoding, ffmpeg, footage, movie_boxes, movie_copy, packets
 from geniequeue.media.ffmpeg import FfmpegFailed, Source
+from geniequeue.media.movie_copy import Movie
+from geniequeue.media.pieces import Broken
 from geniequeue.media.progress import Progress
 from geniequeue.sandbox.inside import Output, Work
 
@@ -80,6 +82,9 @@ def strip_footage(work: Work) -> list[Output]:
     path, progress = work.inputs["input"], Progress(work)
     container = footage.video_container(path)
     source = Source(path, container.demuxer, work.limits.max_video_pixels)
+    movie = _movie(path) if container is footage.MP4 else None
+    if movie is not None:
+        return [_moved(source, movie, work, progress)]
     plan = _plan(source, container, work)
     made = work.out_dir / f"output.{plan.target.extension}"
     before = _copied(source, made, plan, work, progress)
@@ -89,11 +94,65 @@ def strip_footage(work: Work) -> list[Output]:
     return [output]
 
 
+def _movie(path: Path) -> Movie | None:
+    """Read the index of a plain MP4, which most are; None for any other.
+
+    Raises:
+        InputError: it is cut off.
+    """
+    if movie_boxes.is_cut_off(path):
+        raise clips.corrupt()
+    try:
+        return movie_copy.movie_of(path)
+    except Broken:
+        raise clips.corrupt() from None
+
+
+def _moved(source: Source, movie: Movie, work: Work, progress: Progress) -> Output:
+    """Move pictures and sound of a plain MP4 under a new index, at the speed of `cp`, and prove it."""
+    for track in movie.tracks:
+        packets.check_duration(track.duration_s, work.limits)
+        packets.check_frames(track.samples if track.pictures else 0, work.limits)
+    look = clips.look_at(source, work.limits)
+    made = work.out_dir / f"output.{_MP4.extension}"
+    movie_copy.copied(source.path, movie, made, progress.part(0.0, 1.0, movie.size_bytes, in_time=False))
+    copy = Source(made, source.demuxer, source.max_pixels)
+    _check_nothing_left(copy, _MP4, len(movie.tracks))
+    if clips.look_at(copy, work.limits) != look:
+        raise _changed()
+    progress.tell(1.0)
+    video = next(track for track in movie.tracks if track.pictures)
+    return Output(
+        name=made.name,
+        mime=_MP4.mime,
+        width_px=look.shown[0],
+        height_px=look.shown[1],
+        duration_s=round(max(track.duration_s for track in movie.tracks), 3),
+        facts={
+            "format": _MP4.extension,
+            "codec": video.codec,
+            "tracks": len(movie.tracks),
+            "frames": video.samples,
+            "lossless": True,
+        },
+    )
+
+
+def _check_nothing_left(copy: Source, target: Target, tracks: int) -> None:
+    left = _tags(copy)
+    if target.muxer in ("mp4", "mov"):
+        left += movie_boxes.left_over(copy.path, tracks)
+    if left:
+        raise VerifyError(f"metadata is left in what was made: {', '.join(left)[:200]}", reason="metadata_left")
+
+
+def _changed() -> VerifyError:
+    return VerifyError("pictures or sound of what was made are not those of the input; try again", reason="changed")
+
+
 def _plan(source: Source, container: footage.Container, work: Work) -> _Plan:
     """Choose the container of the output, which is the input's own, and how much room its index needs."""
     if container is footage.MP4:
-        if movie_boxes.is_cut_off(source.path):
-            raise clips.corrupt()
         told = movie_boxes.survey(source.path)
         if told is None:
             tracks = clips.listed(source, work.limits, maps=_MAPS)
@@ -166,12 +225,8 @@ def _proved(
         raise VerifyError("what was made cannot be read back; try again") from error
     exact = not plan.cleaned
     if len(after) != len(before) or not all(_same(a, b, exact) for a, b in zip(before, after, strict=True)):
-        raise VerifyError("pictures or sound of what was made are not those of the input; try again", reason="changed")
-    left = _tags(copy)
-    if plan.target.muxer in ("mp4", "mov"):
-        left += movie_boxes.left_over(copy.path, len(before))
-    if left:
-        raise VerifyError(f"metadata is left in what was made: {', '.join(left)[:200]}", reason="metadata_left")
+        raise _changed()
+    _check_nothing_left(copy, plan.target, len(before))
     video = next((track for track in before if track.kind == "video"), None)
     look = clips.look_at(copy, work.limits) if video else None
     return Output(

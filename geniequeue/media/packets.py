@@ -153,12 +153,32 @@ def check_pixels(width_px: int, height_px: int, limits: Limits) -> None:
 
 
 def _check(track: Track, limits: Limits) -> None:
-    if track.kind == "video" and len(track.pts) > limits.max_video_frames:
+    if track.kind == "video":
+        check_frames(len(track.pts), limits)
+    if track.pts:
+        check_duration(float((track.end - track.pts[0]) * track.tick), limits)
+
+
+def check_frames(frames: int, limits: Limits) -> None:
+    """Refuse too many frames.
+
+    Raises:
+        PolicyError: reason `too_many_frames`.
+    """
+    if frames > limits.max_video_frames:
         raise PolicyError(
             f"expected a video of at most {limits.max_video_frames} frames, got more; send a shorter one",
             reason="too_many_frames",
         )
-    if track.pts and (track.end - track.pts[0]) * track.tick > limits.max_duration_s:
+
+
+def check_duration(seconds: float, limits: Limits) -> None:
+    """Refuse what is too long.
+
+    Raises:
+        PolicyError: reason `too_long`.
+    """
+    if seconds > limits.max_duration_s:
         raise PolicyError(
             f"expected at most {limits.max_duration_s / 3600:g} hours, got more; send a shorter one", reason="too_long"
         )

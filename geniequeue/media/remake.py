@@ -35,6 +35,7 @@ class Plan:
         sound: arguments of the sound, `-an` for none.
         sound_map: what is mapped as sound; empty for none.
         timing: arguments that place frames in time.
+        begun: share of the work that is done before ffmpeg is run.
         missing: frames that may be missing, where the input cannot be decoded from its first one on.
         further, looked_at: arguments of a further output, beside the video and beside its proof.
     """
@@ -49,6 +50,7 @@ class Plan:
     coding: Encoding = field(default_factory=Encoding)
     timing: Sequence[str] = field(default_factory=encoding.timing_arguments)
     missing: int = 0
+    begun: float = PROBED
     further: Sequence[str] = ()
     looked_at: Sequence[str] = ()
 
@@ -75,7 +77,7 @@ def plan_of(clip: Clip, chain: str, size: tuple[int, int], *, inputs: Sequence[s
 
 def with_sound(plan: Plan, graph: str, sound: Sequence[str]) -> Plan:
     """Return the plan with a chain of filters that ends in `[sound]`, and how that is encoded."""
-    return replace(plan, graph=f"{plan.graph};{graph}", sound_map="[sound]", sound=sound)
+    return replace(plan, graph=f"{plan.graph};{graph}".removeprefix(";"), sound_map="[sound]", sound=sound)
 
 
 def remake(
@@ -89,7 +91,7 @@ def remake(
         VerifyError: what was made is not what was promised.
     """
     path = work.out_dir / NAME
-    on_time = progress.part(PROBED, MADE, plan.duration_s)
+    on_time = progress.part(plan.begun, MADE, plan.duration_s)
     make(plan, path, sources, on_time)
     try:
         return [proved(path, plan, progress, facts=facts)]
