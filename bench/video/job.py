@@ -72,14 +72,26 @@ class Jobs:
         )
         return Took(result.wall_s, result.peak_memory_bytes / (1 << 20))
 
-    def command(
-        self, name: str, params: Mapping[str, Any], inputs: Sequence[Path] = (), *, threads: int | None = None
-    ) -> list[str]:
-        """Return the ffmpeg of a job that encodes: the same inputs, filters and settings, without its proof.
+    def peak_mib(self, name: str, params: Mapping[str, Any], inputs: Sequence[Path], threads: int) -> float:
+        """Run an operation without the sandbox, as on a machine with so many processors; return its largest process."""
+        folder = self.folder / "peak"
+        folder.mkdir(exist_ok=True)
+        work = Work(self._roles(inputs), folder, OPERATIONS[name].load_params(params))
+        pid = os.fork()
+        if not pid:
+            try:
+                with patch.object(os, "sched_getaffinity", lambda _pid: set(range(threads))):
+                    FUNCTIONS[name](work)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        _pid, status, usage = os.wait4(pid, 0)
+        if status:
+            raise SystemExit(f"{name} failed")
+        return usage.ru_maxrss / 1024
 
-        Args:
-            threads: as on a machine with so many processors.
-        """
+    def command(self, name: str, params: Mapping[str, Any]) -> list[str]:
+        """Return the ffmpeg of a job that encodes: the same inputs, filters and settings, without its proof."""
         plans: list[remake.Plan] = []
 
         def planned(plan: remake.Plan, *_: Any) -> None:
@@ -88,19 +100,16 @@ class Jobs:
 
         folder = self.folder / f"plan-{name}"
         folder.mkdir(exist_ok=True)
-        work = Work(self._roles(inputs), folder, OPERATIONS[name].load_params(params))
-        processors = set(range(threads)) if threads else os.sched_getaffinity(0)
+        work = Work(self._roles([]), folder, OPERATIONS[name].load_params(params))
         with (
             patch.object(remake, "make", planned),
             patch.object(footage_mark, "clean", lambda _folder: None),
-            patch.object(os, "sched_getaffinity", lambda _pid: processors),
             suppress(_Planned),
         ):
             FUNCTIONS[name](work)
         [plan] = plans
         alone = replace(plan, graph=_FOR_THE_PROOF.sub(",null", plan.graph), further=())
-        with patch.object(os, "sched_getaffinity", lambda _pid: processors):
-            return ffmpeg.command(remake.arguments_of(alone, folder / "bare.mp4"))
+        return ffmpeg.command(remake.arguments_of(alone, folder / "bare.mp4"))
 
     def _roles(self, inputs: Sequence[Path]) -> dict[str, Path]:
         return {f"input_file_ids.{n}": path for n, path in enumerate(inputs)} or {"input": self.source}
