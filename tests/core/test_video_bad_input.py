@@ -145,6 +145,24 @@ def test_f34_row_56_a_hundred_hours_in_two_megabytes_are_refused_cheaply(run_ins
         assert (error.peak_memory_bytes or 0) < 300 << 20
 
 
+def test_f34_row_56_an_index_of_a_thousand_million_frames_is_refused_cheaply(
+    run_inside: RunInside, tmp_path: Path
+) -> None:
+    content = bytearray(made(tmp_path, "few.mp4", *videos.scene(64, 64, seconds=0.3), "-bf", "0"))
+    claimed = struct.pack(">I", 1_000_000_000)
+    for table, offset, value in (
+        (b"stts", 8, claimed),
+        (b"stsz", 4, struct.pack(">I", 1) + claimed),
+        (b"stsc", 12, claimed),
+    ):
+        at = content.index(table) + 4 + offset
+        content[at : at + len(value)] = value
+    for operation, _ in OPERATIONS:
+        error = refused(run_inside, bytes(content), operation)
+        assert error.kind in ("input", "policy")
+        assert (error.peak_memory_bytes or 0) < 300 << 20
+
+
 def test_row_56_a_thousand_frames_a_second_are_handled_and_too_many_are_refused(
     run_inside: RunInside, tmp_path: Path
 ) -> None:

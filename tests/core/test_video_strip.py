@@ -148,6 +148,19 @@ def test_what_a_camcorder_wrote_into_the_pictures_themselves_is_gone(tmp_path: P
     assert b"SECRETCAM" not in path.read_bytes()
 
 
+def test_row_62_positions_that_a_camera_recorded_in_a_track_of_their_own_are_gone(tmp_path: Path) -> None:
+    source = phone_video(tmp_path / "phone.mp4")
+    content = source.read_bytes()
+    at = content.index(b"tx3g")
+    camera = content[:at] + b"gpmd" + content[at + 4 :]
+    assert b"sbtl" in camera and b"GPS(37.77" in camera
+    source.write_bytes(camera.replace(b"sbtl", b"meta"))
+    path, output = samples.run("strip_metadata", source, tmp_path / "out")
+    assert output.facts["tracks"] == 2
+    assert b"GPS(37.77" not in path.read_bytes() and b"gpmd" not in path.read_bytes()
+    assert streams_of(source, "0:v", "0:a") == streams_of(path, "0:v", "0:a")
+
+
 def in_fragments(path: Path) -> Path:
     videos.ffmpeg(*videos.scene(), *videos.tone(), *TAGS, "-movflags", "frag_keyframe+empty_moov", "-g", "10", path)
     return path
