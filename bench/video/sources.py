@@ -17,7 +17,7 @@ def footage(target: Path, seconds: float, size: tuple[int, int] = (1920, 1080)) 
     bare(
         *("-loop", "1", "-framerate", str(RATE), "-t", str(seconds), "-i", str(PICTURE)),
         *("-f", "lavfi", "-i", f"sine=440:d={seconds}"),
-        *("-vf", f"scale={wide * 3 // 2}:-2,crop={wide}:{high}:{pan},noise=alls=3:allf=t,format=yuv420p"),
+        *("-vf", f"scale={wide * 3 // 2}:-2:out_range=tv,crop={wide}:{high}:{pan},noise=alls=3:allf=t,format=yuv420p"),
         *("-c:v", "libx264", "-preset", "superfast", "-crf", "18", "-g", "60", "-c:a", "aac"),
         *("-movflags", "+faststart", "-f", "mp4", str(target)),
     )

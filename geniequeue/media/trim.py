@@ -21,6 +21,8 @@ from geniequeue.sandbox.inside import Output, Work
 # Times come as decimal fractions of seconds, frames lie on thirds and the like: this near is the same instant.
 _NEAR_S = 0.001
 _COPIED_CODECS = frozenset({"h264", "hevc"})
+# In video range or, as some phones record, in full range.
+_COPIED_PIXELS = frozenset({"yuv420p", "yuvj420p"})
 _INDEXED = (footage.MP4, footage.MATROSKA)
 # A recording that starts in the middle of a group of pictures has frames before its first key frame.
 _MISSING_AT_START = 2
@@ -118,7 +120,7 @@ def _can_be_copied(clip: Clip, span: Span) -> bool:
     plays = (
         clip.container in _INDEXED
         and clip.video.codec in _COPIED_CODECS
-        and clip.look.format == "yuv420p"
+        and clip.look.format in _COPIED_PIXELS
         and not clip.look.turned
         and (clip.sound is None or clip.sound.codec == "aac")
     )

@@ -49,6 +49,14 @@ def test_a_copied_part_is_the_source_bit_by_bit(numbered: Path, tmp_path: Path) 
     assert all((a - b).abs().max() == 0 for a, b in zip(wanted, videos.frames_of(path), strict=True))
 
 
+def test_a_part_in_full_range_is_copied_too(tmp_path: Path) -> None:
+    codec = ("-c:v", "libx264", "-preset", "veryfast", "-g", "10", "-color_range", "pc", "-vf", "scale=out_range=pc")
+    source = videos.numbered(tmp_path / "full.mp4", 20, extra=codec)
+    path, output = samples.run("trim_videos", source, tmp_path / "out", start=1 / 3)
+    assert output.facts["lossless"] is True and videos.numbers_of(path) == list(range(10, 20))
+    assert "yuvj420p" in videos.info(path) or "yuv420p(pc" in videos.info(path)
+
+
 @pytest.mark.parametrize("degrees", [90, 180])
 def test_a_turned_video_is_turned_and_not_copied(numbered: Path, tmp_path: Path, degrees: int) -> None:
     source = tmp_path / "turned.mp4"
