@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Run the whole suite in three parts at the same time: most of it is waiting, and each part starts its servers once.
+# The largest part is seen as it runs; what the others printed follows when all have ended.
+set -uo pipefail
+set -m # else the parts in the background would not heed an interrupt, and leave their servers behind
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+records=(tests/contract tests/directus tests/interop)
+running=(tests/chaos tests/integration tests/tasks)
+python=.venv/bin/python
+
+printed=$(mktemp -d)
+parts=()
+ended() {
+    ((${#parts[@]})) && kill -INT "${parts[@]}" 2>/dev/null && wait
+    rm -rf "$printed"
+}
+trap ended EXIT
+trap 'exit 130' INT TERM
+
+"$python" -m pytest "${records[@]}" >"$printed/records" 2>&1 </dev/null &
+parts+=($!)
+"$python" -m pytest "${running[@]}" >"$printed/running" 2>&1 </dev/null &
+parts+=($!)
+
+failed=0
+printf 'tests of everything but %s:\n' "${records[*]} ${running[*]}"
+"$python" -m pytest tests "${records[@]/#/--ignore=}" "${running[@]/#/--ignore=}" || failed=1
+for part in "${parts[@]}"; do
+    wait "$part" || failed=1
+done
+printf 'tests of %s:\n' "${running[*]}"
+cat "$printed/running"
+printf 'tests of %s:\n' "${records[*]}"
+cat "$printed/records"
+parts=()
+exit "$failed"
