@@ -5,8 +5,8 @@ set -uo pipefail
 set -m # else the parts in the background would not heed an interrupt, and leave their servers behind
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-records=(tests/contract tests/directus tests/interop)
-running=(tests/chaos tests/integration tests/tasks)
+records=(tests/contract tests/directus)
+running=(tests/chaos tests/integration tests/interop tests/tasks)
 python=.venv/bin/python
 
 printed=$(mktemp -d)
