@@ -2,12 +2,12 @@
 # Run the whole suite in three parts at the same time: most of it is waiting, and each part starts its servers once.
 # The largest part is seen as it runs; what the others printed follows when all have ended.
 set -uo pipefail
-set -m # else the parts in the background would not heed an interrupt, and leave their servers behind
+set -m # else the parts, which run in the background, would not heed an interrupt, and leave their servers behind
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 records=(tests/contract tests/directus)
 running=(tests/chaos tests/integration tests/interop tests/tasks)
-python=.venv/bin/python
+pytest=(env --default-signal=INT .venv/bin/python -m pytest) # whoever runs this in the background has it ignored
 
 printed=$(mktemp -d)
 parts=()
@@ -16,22 +16,23 @@ ended() {
     rm -rf "$printed"
 }
 trap ended EXIT
-trap 'exit 130' INT TERM
+trap 'tail -n 30 "$printed"/*; exit 130' INT TERM
 
-"$python" -m pytest "${records[@]}" >"$printed/records" 2>&1 </dev/null &
+"${pytest[@]}" "${records[@]}" >"$printed/records" 2>&1 </dev/null &
 parts+=($!)
-"$python" -m pytest "${running[@]}" >"$printed/running" 2>&1 </dev/null &
+"${pytest[@]}" "${running[@]}" >"$printed/running" 2>&1 </dev/null &
+parts+=($!)
+printf 'tests of everything but %s:\n' "${records[*]} ${running[*]}"
+"${pytest[@]}" tests "${records[@]/#/--ignore=}" "${running[@]/#/--ignore=}" </dev/null &
 parts+=($!)
 
 failed=0
-printf 'tests of everything but %s:\n' "${records[*]} ${running[*]}"
-"$python" -m pytest tests "${records[@]/#/--ignore=}" "${running[@]/#/--ignore=}" || failed=1
 for part in "${parts[@]}"; do
     wait "$part" || failed=1
 done
+parts=()
 printf 'tests of %s:\n' "${running[*]}"
 cat "$printed/running"
 printf 'tests of %s:\n' "${records[*]}"
 cat "$printed/records"
-parts=()
 exit "$failed"
