@@ -106,12 +106,13 @@ def test_a_video_keeps_its_packets_and_loses_its_tags(tmp_path: Path, extension:
     videos.ffmpeg(*videos.scene(), *videos.tone(), *TAGS, *FORMATS[extension], source)
     path, output = samples.run("strip_metadata", source, tmp_path / "out")
     assert path.suffix == source.suffix
-    assert not [word for word in SECRETS if word in everything_about(path) or word.encode() in path.read_bytes()]
-    assert "Lavf6" not in everything_about(path)
+    told, content = everything_about(path), path.read_bytes()
+    assert not [word for word in SECRETS if word in told or word.encode() in content]
+    assert "Lavf6" not in told
     if extension != "ts":
         assert streams_of(source, "0:v", "0:a") == streams_of(path, "0:v", "0:a")
-    assert len(videos.frames_of(path)) == len(videos.frames_of(source)) == 30
-    assert all((a - b).abs().max() == 0 for a, b in zip(videos.frames_of(path), videos.frames_of(source), strict=True))
+    assert len(videos.pixels_of(source)) == 30
+    assert videos.pixels_of(source) == videos.pixels_of(path)
     assert output.width_px == 320
 
 

@@ -84,6 +84,12 @@ def frames_of(path: Path, *options: str) -> list[pyvips.Image]:
     ]
 
 
+def pixels_of(path: Path) -> list[str]:
+    """Hash the pixels of every decoded frame."""
+    text = ffmpeg("-loglevel", "error", "-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framehash", "-")
+    return [line.rsplit(",", 1)[1].strip() for line in text.splitlines() if line.startswith("0,")]
+
+
 def numbers_of(path: Path, *, scale: float = 1.0) -> list[int]:
     """Read the numbers of all frames."""
     return [number_of(frame, scale=scale) for frame in frames_of(path)]
