@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, jsonify, request
 from flask_smorest import Api
 from werkzeug.exceptions import HTTPException
 
@@ -115,7 +115,8 @@ def _quota_refused(error: QuotaRefused) -> Response:
 
 def _ledger_unavailable(error: LedgerUnavailable) -> Response:
     log.error("ledger unavailable", error=str(error))
-    message = "The queue cannot be reached; nothing was accepted, send the same request again."
+    done = "" if request.method in ("GET", "HEAD") else " nothing was accepted,"
+    message = f"The queue cannot be reached;{done} send the same request again."
     return _answer(503, "ledger_unavailable", message, retry_after_s=RETRY_AFTER_S)
 
 

@@ -21,7 +21,7 @@ from geniequeue.jobs.messages import Messages
 from geniequeue.jobs.notes import ended_note
 from geniequeue.jobs.request import run_from_row
 from geniequeue.jobs.runs import RUN_FIELDS
-from geniequeue.jobs.workers import Workers
+from geniequeue.jobs.workers import HANGS, Workers
 from geniequeue.operations import QUEUES
 from geniequeue.records.protocol import Records
 
@@ -75,10 +75,10 @@ class StuckJobs:
         Raises:
             RecordsError: the records do not answer.
         """
-        live = self._workers.live()
+        live, silent = self._workers.live(), self._workers.silent()
         for queue in QUEUES:
             yield from self._active(queue)
-            yield from self._waiting(queue, live.get(queue, []))
+            yield from self._waiting(queue, live.get(queue, []), silent.get(queue, []))
             yield from self._overdue(queue)
         yield from self._open_runs()
 
@@ -94,7 +94,7 @@ class StuckJobs:
                 continue
             yield Stuck(job.run.bull_job_id, job.run.spec.job_id, why, self._swept("puts it back within 10 s"))
 
-    def _waiting(self, queue: str, workers: Sequence[str]) -> Iterator[Stuck]:
+    def _waiting(self, queue: str, workers: Sequence[str], silent: Sequence[str]) -> Iterator[Stuck]:
         """Yield a queue whose jobs wait in vain, or those of its jobs that do."""
         k = self._ledger.queue_keys(queue)
         ages_s = self._ages_s(queue)
@@ -106,6 +106,9 @@ class StuckJobs:
         said = f"{waiting.waiting} waiting, one for {_duration(max(ages_s))}"
         if paused:
             yield Stuck(queue, "", f"{said}, and the queue is paused", "resume it with the tool that paused it")
+        elif not workers and silent:
+            start = f"{HANGS}, otherwise start it"
+            yield Stuck(queue, "", f"{said}, and no worker of the queue answers, {', '.join(silent)}", start)
         elif not workers:
             start = f"start one: celery -A tasks worker -Q {queue} -c 1"
             yield Stuck(queue, "", f"{said}, and no worker serves the queue", start)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from geniequeue.errors import RecordsUnavailable
+from geniequeue.jobs import fitness
 from geniequeue.jobs.holder import Holder
 from geniequeue.jobs.job import Lease
 from geniequeue.jobs.outcome import Completed, Failed
@@ -108,6 +109,16 @@ def test_a_queue_without_a_worker_is_told_once_however_many_wait(world: World) -
     assert (found.what, found.why) == (MEDIA_QUEUE, "3 waiting, one for 60 min, and no worker serves the queue")
     assert f"-Q {MEDIA_QUEUE}" in found.advice
     assert stuck(world, 2 * HOUR_MS / 1000) == []
+
+
+def test_a_worker_that_hangs_is_named_and_no_second_one_is_asked_for(world: World) -> None:
+    accept(world)
+    Workers(world.ledger.client).beat("media@here", [MEDIA_QUEUE])
+    world.ledger.client.zincrby("gq:workers", -20, f"{MEDIA_QUEUE}|media@here")
+    [found] = stuck(world, 60)
+    assert "no worker of the queue answers, media@here silent for 2" in found.why
+    assert "it hangs: restart it" in found.advice
+    assert "celery" not in found.advice
 
 
 def test_a_paused_queue_is_told(world: World, served: None) -> None:
@@ -228,4 +239,5 @@ def test_the_command_says_what_it_cannot_reach_and_what_it_does_not_take(tmp_pat
     away = command(tmp_path, f"redis://127.0.0.1:{free_port()}/0", "--stuck")
     assert (away.returncode, away.stdout) == (3, "")
     assert "Traceback" not in away.stderr
+    assert fitness.AWAY in away.stderr
     assert command(tmp_path, redis_url, "--stuck", "--state", "failed").returncode == 2
