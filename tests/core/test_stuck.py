@@ -167,6 +167,34 @@ def test_a_delayed_job_that_is_overdue_is_named(world: World, served: None) -> N
     assert (found.what, found.job_id, found.why) == (bull, job_id, "delayed, and due for 60 min")
 
 
+def put_off(world: World, job_id: str, times: int) -> None:
+    for _ in range(times):
+        said = {"reason": "The disk is full.", "why": "no_space", "counted": False}
+        world.ledger.delay(world.run_of(job_id), lease(world, job_id), after_s=0, **said)
+
+
+def test_a_job_that_is_put_off_again_and_again_is_named_with_the_reason(world: World, served: None) -> None:
+    job_id, bull = accept(world)
+    put_off(world, job_id, 1)
+    assert stuck(world) == []
+    put_off(world, job_id, 1)
+    [found] = stuck(world)
+    assert (found.what, found.job_id) == (bull, job_id)
+    assert found.why == "put off 2 times in 0 s, the last time for no_space: The disk is full"
+    assert stuck(world, 60) == []
+    world.ledger.client.hincrby(bull, "offSince", -HOUR_MS)
+    assert "2 times in 60 min" in stuck(world, 60)[0].why
+
+
+def test_a_job_that_was_put_off_and_runs_or_has_ended_is_not_named(world: World, served: None) -> None:
+    running, ended = accept(world)[0], accept(world)[0]
+    for job_id in (running, ended):
+        put_off(world, job_id, 2)
+    lease(world, running)
+    world.work(ended, Completed())
+    assert stuck(world) == []
+
+
 def test_an_accepted_run_that_redis_does_not_know_is_named(world: World) -> None:
     job_id, bull = accept(world)
     assert world.run_of(job_id).open
