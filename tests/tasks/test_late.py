@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from structlog.testing import capture_logs
 
+from geniequeue.cli import show
 from geniequeue.errors import CancelledError, HostFull, RecordForbidden, RecordsUnavailable
 from geniequeue.jobs.job import Lease, Run
 from geniequeue.jobs.leases import Leases, Loss
@@ -93,7 +94,11 @@ def test_an_attempt_whose_job_is_cancelled_while_nobody_takes_its_end_cancels_it
     assert status_of(world, attempt) == "cancelled"
 
 
-def test_a_put_off_job_tells_the_reason_as_long_as_it_waits(world: World, services: Services) -> None:  # noqa: F811
+def test_a_put_off_job_tells_the_reason_as_long_as_it_waits(
+    world: World,  # noqa: F811
+    services: Services,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     attempt = begin(world, services)
     job_id = attempt.run.spec.job_id
     outcome = attempt.decide(HostFull("the disk is full", reason="no_space"))
@@ -107,6 +112,9 @@ def test_a_put_off_job_tells_the_reason_as_long_as_it_waits(world: World, servic
     delayed = shown()
     told = (delayed["state"], delayed["error"], delayed["reason"], delayed["message"])
     assert told == ("delayed", None, "no_space", "The disk is full.")
+    capsys.readouterr()
+    show.job(delayed)
+    assert "put off    The disk is full. (no_space)" in capsys.readouterr().out
     world.ledger.client.zadd(f"bull:{attempt.run.queue}:delayed", {attempt.run.number: 0})
     assert isinstance(world.ledger.lease(attempt.run, worker="w", lease_s=30), Lease)
     assert (shown()["state"], shown()["reason"], shown()["message"]) == ("active", None, None)
