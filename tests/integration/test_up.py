@@ -207,7 +207,6 @@ def test_f8_ctrl_c_hands_a_long_job_back_and_it_runs_uncounted_at_the_next_start
     for pid in descendants(child):
         os.kill(pid, signal.SIGSTOP)
     fresh.stop()
-    assert "attempt handed back" in fresh.log()
     fresh.start()
     assert fresh.await_final(token, job_id)["state"] == "completed"
     assert fresh.request("GET", f"/api/queue/jobs/{job_id}", token).body["attempts"] == 1
