@@ -196,6 +196,7 @@ def put_back(service: Service) -> list[str]:
     return [line for line in lines if line.startswith("geniequeue_attempts_put_back_total{") and line[-2:] != " 0"]
 
 
+@pytest.mark.timeout(600)
 def test_f8_ctrl_c_hands_a_long_job_back_and_it_runs_uncounted_at_the_next_start(fresh: Service, photo: Path) -> None:
     token = fresh.token()
     job_id = fresh.create(token, "convert_image", photo, {"format": "avif", "quality": 90})
