@@ -1,0 +1,169 @@
+"""A copy for a fan: marked in the sandbox, put on record, and only then released.
+
+    the row of an earlier attempt, or a new trace id → mark and read back → keep the asset → issue → announce and upload
+
+The issue's row is the point of no return: before it nothing has left, after it every further attempt marks with the
+trace id that stands there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from geniequeue.errors import InputError, RecordNotUnique, ToolError, UpstreamError
+from geniequeue.jobs.outcome import Completed
+from geniequeue.keys import MarkKey, MarkKeys
+from geniequeue.log import get_logger
+from geniequeue.marks.assets import Asset, Assets, plane_file_id_of
+from geniequeue.marks.issues import Issue, Issues, draw_trace_id, issue_id_of, written
+from geniequeue.sandbox.inside import Output
+from geniequeue.sandbox.result import SandboxResult
+from tasks import outputs
+from tasks.attempt import Attempt
+from tasks.inputs import checked_params, fetch_inputs, run_in_sandbox
+
+log = get_logger(__name__)
+
+
+def perform(attempt: Attempt, folder: Path) -> Completed:
+    """Make, record and store a marked copy.
+
+    Raises:
+        InputError: the input cannot carry a mark, or carries one already and that is not allowed.
+        ToolError: the service has no key.
+    """
+    issues, params = Issues(attempt.services.records), checked_params(attempt.run.spec)
+    inputs = fetch_inputs(attempt, folder)
+    standing = issues.of_job(attempt.run.spec.job_id)
+    key = _key(attempt.services.settings.mark_keys, standing)
+    parent = issues.of_output(_asset_file(attempt))
+    if parent is not None:
+        _refuse_marked(params)
+    trace_id = standing.trace_id if standing else draw_trace_id()
+    sandboxed = _for_sandbox(attempt, params, key, trace_id)
+    result = run_in_sandbox(attempt, attempt.operation.function, inputs, folder / "out", sandboxed)
+    copy, plane = _told_apart(result)
+    parent = parent or _parent_inside(issues, copy)
+    if parent is not None:
+        _refuse_marked(params)
+    _keep_asset(attempt, plane, copy, folder / "out" / plane.name)
+    issue = _issue(attempt, params, key, trace_id, parent)
+    released = replace(result, outputs=(_without_traces(copy),))
+    return outputs.store(attempt, released, folder / "out", release=partial(_record, issues, issue))
+
+
+def _key(keys: MarkKeys, standing: Issue | None) -> MarkKey:
+    """Return the key that marks: the current one, or the one of the row that an earlier attempt has written."""
+    wanted = standing.key_id if standing else keys.current.id if keys.current else None
+    for key in keys.all:
+        if key.id == wanted:
+            return key
+    log.error("no key to mark with", key_id=wanted)
+    message = "The service has no key to mark copies with; its operators have to set WATERMARK_KEY_B64."
+    raise ToolError(message, reason="no_watermark_key")
+
+
+def _asset_file(attempt: Attempt) -> str:
+    return str(attempt.run.spec.input_file_id)
+
+
+def _for_sandbox(attempt: Attempt, params: dict[str, Any], key: MarkKey, trace_id: int) -> dict[str, Any]:
+    """Return what the sandbox needs to know: not the fan, and no key itself."""
+    keys = attempt.services.settings.mark_keys.all
+    return {
+        **{name: params[name] for name in ("format", "quality", "background", "strength")},
+        "asset": _asset_file(attempt),
+        "trace_id": written(trace_id),
+        "key": key.marking.hex(),
+        "keys": [each.marking.hex() for each in keys],
+    }
+
+
+def _told_apart(result: SandboxResult) -> tuple[Output, Output]:
+    by_role = {output.role: output for output in result.outputs}
+    if set(by_role) != {"output", "plane"}:
+        raise ToolError("the operation gave an answer that makes no sense; send another file", reason="garbage")
+    return by_role["output"], by_role["plane"]
+
+
+def _parent_inside(issues: Issues, copy: Output) -> Issue | None:
+    """Return the copy that the input was found to be; bits that no copy has are a reading of chance."""
+    found = copy.facts.get("marked_with")
+    return issues.of_payload(int(str(found), 16)) if found else None
+
+
+def _refuse_marked(params: dict[str, Any]) -> None:
+    if not params["allow_marked"]:
+        raise InputError(
+            "the file is a copy that was marked already; mark the original, or send allow_marked: true "
+            "for a copy of the copy",
+            reason="already_marked",
+        )
+
+
+def _keep_asset(attempt: Attempt, plane: Output, copy: Output, path: Path) -> None:
+    """Store what registers leaks to the asset, once for all its copies."""
+    records, spec = attempt.services.records, attempt.run.spec
+    size = int(copy.facts["width_in_px"]), int(copy.facts["height_in_px"])
+    assets, file_id = Assets(records), _asset_file(attempt)
+    kept = attempt.patiently(lambda: assets.get(file_id))
+    if kept is not None:
+        if (kept.width_px, kept.height_px) != size:
+            message = "the file is not the one any more of which copies were marked before; upload it as a new file"
+            raise InputError(message, reason="asset_changed")
+        return
+    plane_file_id = plane_file_id_of(attempt.services.settings.directus_secret, file_id)
+    asset = Asset(file_id, spec.owner_id, plane_file_id, str(plane.facts["sha256"]), *size)
+    attempt.patiently(partial(_upload_plane, attempt, asset, path))
+    attempt.patiently(lambda: assets.record(asset))
+
+
+def _upload_plane(attempt: Attempt, asset: Asset, path: Path) -> None:
+    records, spec = attempt.services.records, attempt.run.spec
+    try:
+        records.upload(
+            path,
+            file_id=asset.plane_file_id,
+            filename=f"watermark-plane-{asset.file_id}.png",
+            mime="image/png",
+            folder=spec.folder_id,
+            owner_id=spec.owner_id,
+        )
+    except RecordNotUnique:
+        outputs.check_standing(records, asset.plane_file_id, path.stat().st_size)
+
+
+def _issue(attempt: Attempt, params: dict[str, Any], key: MarkKey, trace_id: int, parent: Issue | None) -> Issue:
+    spec = attempt.run.spec
+    return Issue(
+        id=issue_id_of(spec.job_id),
+        trace_id=trace_id,
+        fan_id=params["fan_id"],
+        job_id=spec.job_id,
+        owner_id=spec.owner_id,
+        asset_file_id=_asset_file(attempt),
+        output_file_id="",
+        key_id=key.id,
+        strength=params["strength"],
+        parent_id=parent.id if parent else None,
+    )
+
+
+def _record(issues: Issues, issue: Issue, file_id: str) -> None:
+    """Put the copy on record before it is released.
+
+    Raises:
+        UpstreamError: another attempt has issued a copy with another trace id; this one must not leave.
+    """
+    standing = issues.record(replace(issue, output_file_id=file_id))
+    if standing.trace_id != issue.trace_id:
+        message = "Another try of this job has issued its copy already; it is tried again with that one's mark."
+        raise UpstreamError(message, reason="issued_otherwise")
+
+
+def _without_traces(copy: Output) -> Output:
+    """Leave out of the record what the sandbox read of marks."""
+    return replace(copy, facts={name: value for name, value in copy.facts.items() if name != "marked_with"})
