@@ -1,0 +1,23 @@
+"""What the eye forgives: the amplitude of a mark that is just not noticed, place by place."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from geniequeue.watermark.arrays import Field, field, gauss
+
+FLOOR, SLOPE = 0.55, 0.22
+LEAST, MOST = 0.7, 3.6
+
+
+def activity(plane: Field) -> Field:
+    """Local standard deviation of the detail below about 2 pixels, its minimum over 5x5 so that edges do not smear."""
+    detail = plane - gauss(plane, 2)
+    deviation = np.sqrt(np.maximum(gauss(detail * detail, 2), 0))
+    return field(cv2.erode(deviation, np.ones((5, 5), np.uint8)))
+
+
+def tolerance(plane: Field) -> Field:
+    """Relative amplitude for (h, w) float32 luma 0 to 255: grows with local activity (contrast masking)."""
+    return gauss(field(np.clip(FLOOR + SLOPE * activity(plane), LEAST, MOST)), 1.5)
