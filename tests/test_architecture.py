@@ -12,20 +12,8 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 WORKERS_LIBRARIES = {
-    *(
-        "wand",
-        "pyvips",
-        "moviepy",
-        "numpy",
-        "scipy",
-        "cv2",
-        "imageio",
-        "PIL",
-        "playwright",
-        "duckdb",
-        "tornado",
-        "flower",
-    ),
+    *("wand", "pyvips", "moviepy", "numpy", "scipy", "cv2", "PIL", "imageio"),
+    *("playwright", "duckdb", "tornado", "flower"),
     *("tasks", "geniequeue.media", "geniequeue.watermark", "geniequeue.sandbox", "geniequeue.cli"),
 }
 

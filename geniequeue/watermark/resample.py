@@ -28,6 +28,11 @@ def translation(x: float, y: float) -> Matrix:
     return np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]])
 
 
+def inverse(matrix: Matrix) -> Matrix:
+    """The map back."""
+    return np.asarray(np.linalg.inv(matrix), np.float64)
+
+
 def resized(plane: Field, width: float, height: float) -> Field:
     """Resize (H, W) float32 by a Lanczos kernel of three lobes, widened where it shrinks.
 

@@ -11,7 +11,7 @@ from geniequeue.watermark.arrays import Field, Flags, Matrix, field, gauss, shru
 from geniequeue.watermark.registration import lens
 from geniequeue.watermark.registration.alignment import covered, warped
 from geniequeue.watermark.registration.register import Match
-from geniequeue.watermark.resample import resized, scaling
+from geniequeue.watermark.resample import inverse, resized, scaling
 
 _CLIP = 12.0
 _LOCAL_PX = 12.0
@@ -50,7 +50,7 @@ def _laid_over(coarse: Field, plane_shape: tuple[int, ...], match: Match) -> tup
     """The leak on the grid of `coarse`, the original where it does not reach, and where it reaches."""
     size = coarse.shape[1], coarse.shape[0]
     to_coarse = scaling(size[0] / plane_shape[1], size[1] / plane_shape[0])
-    to_leak = match.alignment.matrix @ np.linalg.inv(to_coarse)
+    to_leak = match.alignment.matrix @ inverse(to_coarse)
     shrink_x, shrink_y = (min(1.0, 1.12 / float(n)) for n in np.hypot(to_leak[:2, 0], to_leak[:2, 1]))
     source = match.leak
     if min(shrink_x, shrink_y) < 0.99:
@@ -59,7 +59,7 @@ def _laid_over(coarse: Field, plane_shape: tuple[int, ...], match: Match) -> tup
     if match.bend is None:
         values, inside = warped(source, matrix, size, cv2.INTER_CUBIC), covered(source.shape, matrix, size)
     else:
-        to_x, to_y = _bent(matrix @ to_coarse, np.linalg.inv(to_coarse), match.bend, size, plane_shape)
+        to_x, to_y = _bent(matrix @ to_coarse, inverse(to_coarse), match.bend, size, plane_shape)
         values, inside = lens.sampled(source, to_x, to_y, cv2.INTER_CUBIC)
     inside = shrunk_mask(inside, 7)
     return field(np.where(inside, values, coarse)), inside

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from geniequeue.watermark.arrays import Field, Flags, Matrix, field, locally_normalised, shrunk_mask
-from geniequeue.watermark.resample import resized, scaling, translation
+from geniequeue.watermark.resample import inverse, resized, scaling, translation
 
 _LEAST_OVERLAP = 0.004
 _LEAST_PIXELS = 400
@@ -43,7 +43,7 @@ def overlap_flags(plane_shape: tuple[int, ...], leak_shape: tuple[int, ...], mat
     factor = side / max(plane_shape)
     size = max(8, round(plane_shape[1] * factor)), max(8, round(plane_shape[0] * factor))
     to_small = scaling(size[0] / plane_shape[1], size[1] / plane_shape[0])
-    return covered(leak_shape, matrix @ np.linalg.inv(to_small), size)
+    return covered(leak_shape, matrix @ inverse(to_small), size)
 
 
 def covered(shape: tuple[int, ...], matrix: Matrix, size: tuple[int, int]) -> Flags:
@@ -101,7 +101,7 @@ class Aligner:
             change, moved = _step(target, leak, inside, freedom)
             current = current @ change
             current = current / current[2, 2]
-        result = np.linalg.inv(level.leak_scaling) @ current @ np.linalg.inv(level.to_plane)
+        result = inverse(level.leak_scaling) @ current @ inverse(level.to_plane)
         return Alignment(result / result[2, 2], found, significance)
 
     def level(self, matrix: Matrix, side: int) -> Level | None:
@@ -113,7 +113,7 @@ class Aligner:
         x0, y0, x1, y1 = _box(flags, self.plane.shape, int(8 / factor))
         width, height = max(8, round((x1 - x0) * factor)), max(8, round((y1 - y0) * factor))
         original = resized(np.ascontiguousarray(self.plane[y0:y1, x0:x1]), width, height)
-        to_plane = translation(x0, y0) @ np.linalg.inv(scaling(width / (x1 - x0), height / (y1 - y0)))
+        to_plane = translation(x0, y0) @ inverse(scaling(width / (x1 - x0), height / (y1 - y0)))
         step = float(np.sqrt(abs(np.linalg.det((matrix @ to_plane)[:2, :2]))))
         leak = self._leak(min(1.0, 1.1 / max(step, 1e-9)))
         leak_scaling = scaling(leak.shape[1] / self.leak.shape[1], leak.shape[0] / self.leak.shape[0])
@@ -161,7 +161,7 @@ def _step(target: Field, leak: Field, inside: Flags, freedom: int) -> tuple[Matr
     error = (target - leak)[inside]
     solution = solve(_directions(dx, dy, x, y, freedom), error)
     centred = np.array([[1 / side, 0, -width / 2 / side], [0, 1 / side, -height / 2 / side], [0, 0, 1.0]])
-    return np.linalg.inv(centred) @ _change(solution, freedom) @ centred, float(np.abs(solution).max() * side)
+    return inverse(centred) @ _change(solution, freedom) @ centred, float(np.abs(solution).max() * side)
 
 
 def _directions(dx: Field, dy: Field, x: Field, y: Field, freedom: int) -> Field:
@@ -180,7 +180,7 @@ def solve(directions: Field, error: Field, ridge: float = 1e-5) -> Matrix:
     weighted = directions / (1 + error * error)
     normal = (weighted @ directions.T).astype(np.float64)
     normal += (ridge * np.trace(normal) / len(normal) + 1e-6) * np.eye(len(normal))
-    return np.linalg.solve(normal, (weighted @ error).astype(np.float64))
+    return np.asarray(np.linalg.solve(normal, (weighted @ error).astype(np.float64)), np.float64)
 
 
 def _change(p: Matrix, freedom: int) -> Matrix:

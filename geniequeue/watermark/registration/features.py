@@ -27,7 +27,7 @@ class Features:
 
     def mirrored(self, width: int) -> Features:
         """What the mirrored picture would give: spatial columns reversed, orientations negated."""
-        points = self.points * np.float32([-1, 1]) + np.float32([width - 1, 0])
+        points = self.points * np.array([-1, 1]) + np.array([width - 1, 0])
         cells = self.descriptors.reshape(-1, 4, 4, 8)[:, ::-1, :, (-np.arange(8)) % 8]
         return Features(field(points), np.ascontiguousarray(cells).reshape(-1, 128))
 
@@ -43,7 +43,7 @@ class Vote:
 
 @lru_cache(maxsize=4)
 def _detector(count: int) -> Any:
-    return cv2.SIFT_create(count, contrastThreshold=0.008, edgeThreshold=14)
+    return cv2.SIFT.create(count, contrastThreshold=0.008, edgeThreshold=14)
 
 
 def features(plane: Field, count: int) -> Features:
@@ -95,8 +95,9 @@ def _estimates(here: Field, there: Field) -> Iterator[tuple[str, Matrix, int]]:
                 yield kind, np.vstack([matrix, [0, 0, 1]]), int(inliers.sum())
     if len(here) >= 9:
         cv2.setRNGSeed(1)
-        limits = {"maxIters": _ITERATIONS, "confidence": _CONFIDENCE}
-        found, inliers = cv2.findHomography(there, here, cv2.USAC_MAGSAC, _REPROJECTION_PX, **limits)
+        found, inliers = cv2.findHomography(
+            there, here, cv2.USAC_MAGSAC, _REPROJECTION_PX, maxIters=_ITERATIONS, confidence=_CONFIDENCE
+        )
         if found is not None:
             yield "homography", np.asarray(found, np.float64), int(inliers.sum())
 

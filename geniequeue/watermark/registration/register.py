@@ -12,7 +12,7 @@ from geniequeue.watermark.registration import search
 from geniequeue.watermark.registration.alignment import AFFINE, SIMILARITY, Aligner, Alignment, overlap_flags
 from geniequeue.watermark.registration.features import Features, features, votes
 from geniequeue.watermark.registration.lens import bend_of
-from geniequeue.watermark.resample import resized, scaling
+from geniequeue.watermark.resample import inverse, resized, scaling
 
 PLANE_FEATURES, LEAK_FEATURES = 5000, 6000
 _FEATURE_SIDES = (420, 840, 1500)
@@ -99,7 +99,7 @@ def _by_features(original: Original, sides: _Sides) -> Iterator[Match]:
     for vote, mirrored in cast:
         if vote.count >= 0.25 * cast[0][0].count:
             freedom = SIMILARITY if vote.kind == "similarity" else AFFINE
-            matrix = np.linalg.inv(to_small) @ vote.matrix
+            matrix = inverse(to_small) @ vote.matrix
             yield sides.judged(f"features, {vote.kind}", mirrored, sides.aligners[mirrored].short(matrix, freedom))
 
 

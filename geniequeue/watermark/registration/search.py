@@ -11,7 +11,7 @@ import numpy as np
 from scipy import fft
 
 from geniequeue.watermark.arrays import Field, Matrix, field, locally_normalised
-from geniequeue.watermark.resample import resized, scaling, translation
+from geniequeue.watermark.resample import inverse, resized, scaling, translation
 
 SIDE = 224
 # Longest side of the leak over the plane's, when both show the same scale of things.
@@ -49,7 +49,7 @@ def sheet_of(plane: Field, side: int = SIDE) -> Sheet:
     factor = side / max(plane.shape)
     small = resized(plane, plane.shape[1] * factor, plane.shape[0] * factor)
     to_small = scaling(small.shape[1] / plane.shape[1], small.shape[0] / plane.shape[0])
-    return Sheet(locally_normalised(small), np.linalg.inv(to_small))
+    return Sheet(locally_normalised(small), inverse(to_small))
 
 
 def candidates(
@@ -72,7 +72,7 @@ def candidates(
     for template in _templates(leak, max(sheet.values.shape), list(scales), angles):
         for height, x, y in _peaks(sheet, template, least):
             to_plane = sheet.to_plane @ translation(x, y) @ template.from_leak
-            found.append((height, np.linalg.inv(to_plane)))
+            found.append((height, inverse(to_plane)))
     found.sort(key=lambda candidate: -candidate[0])
     return [matrix for _, matrix in found[:best]]
 
