@@ -60,6 +60,16 @@ class MarkKeys:
         return tuple({key.id: key for key in given}.values())
 
 
+def missing_keys(mark_keys: MarkKeys, evidence_key: bytes | None) -> list[str]:
+    """Return a sentence for each key that was not set, with what will not work."""
+    told = []
+    if mark_keys.current is None:
+        told.append("WATERMARK_KEY_B64 is not set: apply_steganographic_watermark fails until it is")
+    if evidence_key is None:
+        told.append("EVIDENCE_KEY_B64 is not set: trace_leak fails until it is")
+    return told
+
+
 def read_key(raw: str) -> bytes:
     """Read a key from Base64, in the plain or the URL alphabet.
 

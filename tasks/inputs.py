@@ -73,6 +73,7 @@ def run_in_sandbox(
     attempt: Attempt,
     function: str,
     inputs: Mapping[str, Path],
+    *,
     out_dir: Path,
     params: Mapping[str, Any],
     progress: tuple[float, float] = (0.0, WORK_DONE_PERCENT),

@@ -44,7 +44,7 @@ def perform(attempt: Attempt, folder: Path) -> Completed:
         _refuse_marked(params)
     trace_id = standing.trace_id if standing else draw_trace_id()
     sandboxed = _for_sandbox(attempt, params, key, trace_id)
-    result = run_in_sandbox(attempt, attempt.operation.function, inputs, folder / "out", sandboxed)
+    result = run_in_sandbox(attempt, attempt.operation.function, inputs, out_dir=folder / "out", params=sandboxed)
     copy, plane = _told_apart(result)
     parent = parent or _parent_inside(issues, copy)
     if parent is not None:

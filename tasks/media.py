@@ -37,8 +37,8 @@ class MediaJob(JobTask):
 
 def _make(attempt: Attempt, folder: Path) -> Completed:
     """Fetch the inputs, run the operation on them, store what it made."""
-    inputs = fetch_inputs(attempt, folder)
-    result = run_in_sandbox(attempt, attempt.operation.function, inputs, folder / "out", checked_params(attempt.run.spec))
+    inputs, params = fetch_inputs(attempt, folder), checked_params(attempt.run.spec)
+    result = run_in_sandbox(attempt, attempt.operation.function, inputs, out_dir=folder / "out", params=params)
     return outputs.store(attempt, result, folder / "out")
 
 

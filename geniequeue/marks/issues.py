@@ -155,6 +155,10 @@ class Issues:
         """Tell whether copies of an asset are on record; of one owner, or with None of anybody."""
         return bool(self._find(_copies_of(asset_file_id, owner_id), limit=1))
 
+    def count(self, owner_id: str | None) -> int:
+        """Return how many copies an owner's jobs have issued, with None everybody's together."""
+        return self._service.count_items(ISSUES, {"owner_id": owner_id} if owner_id else {})
+
     def copies(self, asset_file_id: str, owner_id: str | None) -> Iterator[list[tuple[str, int]]]:
         """Yield key id and trace id of every copy of an asset, a page at a time.
 

@@ -6,6 +6,7 @@ is decided outside.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def trace_leak(work: Work) -> list[Output]:
     rgb, facts = _leak(work)
     leak = luma_of(rgb).astype(np.float32)
     plane = _plane(work)
+    facts["plane_sha256"] = hashlib.sha256(plane.tobytes()).hexdigest()
     if min(leak.shape) < LEAST_SIDE_PX:
         return _told(work, {**facts, "registration": None, "hits": []})
     original = reference(plane, (work.params["width_px"], work.params["height_px"]))

@@ -1,4 +1,4 @@
-"""A picture that shows a person why a leak is a copy of an asset: both, where they overlap, and what is left of both."""
+"""A picture that shows a person how a leak lies on an asset: both, where they overlap, and what is left of both."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ def draw(folder: Path, leak: Bytes, plane: Bytes, registration: Registration) ->
     """
     shown = np.ascontiguousarray(leak[:, ::-1] if registration.mirrored else leak)
     matrix = np.asarray(registration.matrix, np.float64)
-    found = cv2.cvtColor(plane, cv2.COLOR_GRAY2RGB)
+    found = np.asarray(cv2.cvtColor(plane, cv2.COLOR_GRAY2RGB), np.uint8)
+    inverse = np.asarray(np.linalg.inv(matrix), np.float64)
     panels = (
         ("the leak" + (", mirrored" if registration.mirrored else ""), _outlined(shown, plane.shape, matrix)),
-        ("the original, and the part of it that leaked", _outlined(found, shown.shape, np.linalg.inv(matrix))),
+        ("the original, and the part of it that leaked", _outlined(found, shown.shape, inverse)),
         (f"what the leak has and the original has not, {_GAIN} times", _residual(shown, plane, matrix)),
     )
     width_px, height_px = 3 * (_PANEL_PX + PAD_PX) + PAD_PX, _HEAD_PX + _PANEL_PX + _FOOT_PX
@@ -71,16 +72,17 @@ def _outlined(picture: Bytes, other: tuple[int, ...], matrix: Matrix) -> Bytes:
     places = np.clip(cv2.perspectiveTransform(corners, matrix), -32_000, 32_000)
     thick = max(1, round(max(picture.shape[:2]) / 170))
     drawn = picture.copy()
-    cv2.polylines(drawn, [np.rint(places[0]).astype(np.int32)], True, _OUTLINE, thick, cv2.LINE_AA)  # noqa: FBT003
+    cv2.polylines(drawn, [np.rint(places[0]).astype(np.int32)], True, _OUTLINE, thick, cv2.LINE_AA)
     return np.asarray(drawn, np.uint8)
 
 
 def _residual(leak: Bytes, plane: Bytes, matrix: Matrix) -> Bytes:
     """Subtract the original from the leak on the original's grid, around grey; black where the leak does not reach."""
     size = plane.shape[1], plane.shape[0]
-    grey = cv2.cvtColor(leak, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    grey = np.asarray(cv2.cvtColor(leak, cv2.COLOR_RGB2GRAY), np.float32)
     shrink = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
-    grey = cv2.GaussianBlur(grey, (0, 0), 0.45 * shrink) if shrink > 1 else grey
+    if shrink > 1:
+        grey = np.asarray(cv2.GaussianBlur(grey, (0, 0), 0.45 * shrink), np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     laid = cv2.warpPerspective(grey, matrix, size, flags=flags)
     inside = cv2.warpPerspective(np.ones(grey.shape, np.uint8), matrix, size, flags=flags) > 0
