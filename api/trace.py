@@ -34,11 +34,12 @@ def trace(body: dict[str, Any]) -> tuple[Accepted, int, dict[str, str]]:
 
 
 @bp.route("/trace/key")
-@bp.doc(security=[])
-@bp.failures(404)
+@authenticated
+@limited("read")
+@bp.failures(401, 404, 429)
 @bp.response(200, EvidenceKeySchema)
 def key() -> dict[str, str]:
-    """Tell the public key that evidence is checked with; needs no token"""
+    """Tell the public key that evidence is checked with"""
     seed = services().settings.evidence_key
     if seed is None:
         raise RequestRefused(404, "not_found", "This service signs no evidence: it has no key for that.")

@@ -38,25 +38,29 @@ def perform(attempt: Attempt, folder: Path) -> Completed:
     issues, params = Issues(attempt.services.records), checked_params(attempt.run.spec)
     inputs = fetch_inputs(attempt, folder)
     standing = issues.of_job(attempt.run.spec.job_id)
-    key = _key(attempt.services.settings.mark_keys, standing)
+    key = marking_key(attempt.services.settings.mark_keys, standing)
     parent = issues.of_output(_asset_file(attempt))
     if parent is not None:
-        _refuse_marked(params)
+        refuse_marked(params)
     trace_id = standing.trace_id if standing else draw_trace_id()
     sandboxed = _for_sandbox(attempt, params, key, trace_id)
     result = run_in_sandbox(attempt, attempt.operation.function, inputs, out_dir=folder / "out", params=sandboxed)
     copy, plane = _told_apart(result)
     parent = parent or _parent_inside(issues, copy)
     if parent is not None:
-        _refuse_marked(params)
+        refuse_marked(params)
     _keep_asset(attempt, plane, copy, folder / "out" / plane.name)
     issue = _issue(attempt, params, key, trace_id, parent)
     released = replace(result, outputs=(_without_traces(copy),))
-    return outputs.store(attempt, released, folder / "out", release=partial(_record, issues, issue))
+    return outputs.store(attempt, released, folder / "out", release=partial(record, issues, issue))
 
 
-def _key(keys: MarkKeys, standing: Issue | None) -> MarkKey:
-    """Return the key that marks: the current one, or the one of the row that an earlier attempt has written."""
+def marking_key(keys: MarkKeys, standing: Issue | None) -> MarkKey:
+    """Return the key that marks: the current one, or the one of the row that an earlier attempt has written.
+
+    Raises:
+        ToolError: the service has no such key.
+    """
     wanted = standing.key_id if standing else keys.current.id if keys.current else None
     for key in keys.all:
         if key.id == wanted:
@@ -95,7 +99,12 @@ def _parent_inside(issues: Issues, copy: Output) -> Issue | None:
     return issues.of_payload(int(str(found), 16)) if found else None
 
 
-def _refuse_marked(params: dict[str, Any]) -> None:
+def refuse_marked(params: dict[str, Any]) -> None:
+    """Refuse an input that is a marked copy, unless that is allowed.
+
+    Raises:
+        InputError: reason `already_marked`.
+    """
     if not params["allow_marked"]:
         raise InputError(
             "the file is a copy that was marked already; mark the original, or send allow_marked: true "
@@ -152,7 +161,7 @@ def _issue(attempt: Attempt, params: dict[str, Any], key: MarkKey, trace_id: int
     )
 
 
-def _record(issues: Issues, issue: Issue, file_id: str) -> None:
+def record(issues: Issues, issue: Issue, file_id: str) -> None:
     """Put the copy on record before it is released.
 
     Raises:

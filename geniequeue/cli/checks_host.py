@@ -34,7 +34,7 @@ def host_findings(settings: Settings | None) -> Iterator[Finding]:
     yield _fonts()
     yield _imagemagick()
     if settings is not None:
-        yield from _keys(settings)
+        yield from key_findings(settings)
         yield _disk(settings)
 
 
@@ -55,7 +55,7 @@ def _sandbox(settings: Settings | None) -> Finding:
     return Finding("sandbox", "problem", why_not, "the media worker does not start without it")
 
 
-def _keys(settings: Settings) -> Iterator[Finding]:
+def key_findings(settings: Settings) -> Iterator[Finding]:
     """Look at the keys of marks and evidence; one of a wrong length is a fault of the settings."""
     for line in missing_keys(settings.mark_keys, settings.evidence_key):
         yield Finding("keys", "problem", line, f"make one with: openssl rand -base64 {KEY_BYTES}")
