@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -65,7 +65,19 @@ def read_blind(luma: Bytes | Field, key: bytes, *, thorough: bool = True) -> Bli
         thorough: False tries the whole picture, rescaled at most, and the four likeliest lattices that are not turned:
             enough to see that a file as delivered is marked already.
     """
-    detail = _detail(luma, _LONGEST_SIDE_PX if thorough else LONGEST_SIDE_PX)
+    return _read(_detail(luma, _LONGEST_SIDE_PX if thorough else LONGEST_SIDE_PX), key, thorough)
+
+
+def read_blind_frames(frames: Iterable[Bytes], key: bytes) -> BlindReading | None:
+    """The same for frames (H, W) of one size of a video: their details add up, twenty or more are plenty."""
+    total, count = None, 0
+    for frame in frames:
+        detail = _detail(frame, LONGEST_SIDE_PX)
+        total, count = detail if total is None else field(total + detail), count + 1
+    return None if total is None else _read(field(total / np.sqrt(count)), key, thorough=True)
+
+
+def _read(detail: Field, key: bytes, thorough: bool) -> BlindReading | None:
     likely = guesses(detail, _GUESSES) if thorough else guesses(detail, _QUICK_GUESSES, _UPRIGHT)
     found = _found(detail, key, likely)
     if found.score < _LEAST:
