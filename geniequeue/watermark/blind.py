@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -20,7 +20,8 @@ from geniequeue.watermark.resample import resized
 from geniequeue.watermark.tile import SIDE_PX, in_band, soft_chips, tile_parts
 
 _LONGEST_SIDE_PX = 1400
-_GUESSES = 40
+_GUESSES, _QUICK_GUESSES = 40, 4
+_UPRIGHT = field([0.0])
 # Height of the synchronisation peak in deviations: read at once from here, not at all below.
 _SURE, _LEAST = 11.0, 6.0
 ORIENTATIONS: tuple[Callable[[Field], Field], ...] = (
@@ -57,12 +58,31 @@ class _Lattice:
     offset: tuple[int, int] = (0, 0)
 
 
-def read_blind(luma: Bytes | Field, key: bytes) -> BlindReading | None:
-    """The payload of (H, W) luma 0 to 255, or None where there is none or it cannot be read."""
-    detail = _detail(luma)
-    best = _refined(detail, key, _found(detail, key))
-    if best.score < _LEAST:
+def read_blind(luma: Bytes | Field, key: bytes, *, thorough: bool = True) -> BlindReading | None:
+    """The payload of (H, W) luma 0 to 255, or None where there is none or it cannot be read.
+
+    Args:
+        thorough: False tries the whole picture, rescaled at most, and the four likeliest lattices that are not turned:
+            enough to see that a file as delivered is marked already.
+    """
+    return _read(_detail(luma, _LONGEST_SIDE_PX if thorough else LONGEST_SIDE_PX), key, thorough)
+
+
+def read_blind_frames(frames: Iterable[Bytes], key: bytes) -> BlindReading | None:
+    """The same for frames (H, W) of one size of a video: their details add up, twenty or more are plenty."""
+    total, count = None, 0
+    for frame in frames:
+        detail = _detail(frame, LONGEST_SIDE_PX)
+        total, count = detail if total is None else field(total + detail), count + 1
+    return None if total is None else _read(field(total / np.sqrt(count)), key, thorough=True)
+
+
+def _read(detail: Field, key: bytes, thorough: bool) -> BlindReading | None:
+    likely = guesses(detail, _GUESSES) if thorough else guesses(detail, _QUICK_GUESSES, _UPRIGHT)
+    found = _found(detail, key, likely)
+    if found.score < _LEAST:
         return None
+    best = _refined(detail, key, found)
     upright = ORIENTATIONS[best.orientation](fold(detail, best.period, best.angle))
     aligned = np.roll(upright, (-best.offset[0], -best.offset[1]), (0, 1))
     bits = payload.decode(soft_chips(key, np.ascontiguousarray(aligned)))
@@ -72,17 +92,17 @@ def read_blind(luma: Bytes | Field, key: bytes) -> BlindReading | None:
     return BlindReading(bits, best.score, best.period, float(np.rad2deg(best.angle)), mirrored)
 
 
-def _detail(luma: Bytes | Field) -> Field:
-    factor = min(1.0, _LONGEST_SIDE_PX / max(luma.shape))
+def _detail(luma: Bytes | Field, longest_side_px: int) -> Field:
+    factor = min(1.0, longest_side_px / max(luma.shape))
     grey = np.ascontiguousarray(field(luma))
     return whitened(resized(grey, luma.shape[1] * factor, luma.shape[0] * factor))
 
 
-def _found(detail: Field, key: bytes) -> _Lattice:
+def _found(detail: Field, key: bytes, likely: Iterator[tuple[float, float]]) -> _Lattice:
     """The best of the whole picture only rescaled and of what the autocorrelation says."""
     best = _Lattice(-np.inf, SIDE_PX, 0.0)
     whole = SIDE_PX * max(detail.shape) / LONGEST_SIDE_PX
-    for period, angle in chain([(whole, 0.0)], _lazily(detail)):
+    for period, angle in chain([(whole, 0.0)], likely):
         tile = fold(detail, period, angle)
         for orientation, turned in enumerate(ORIENTATIONS):
             score, offset = _agreement(turned(tile), key)
@@ -91,10 +111,6 @@ def _found(detail: Field, key: bytes) -> _Lattice:
         if best.score > _SURE:
             break
     return best
-
-
-def _lazily(detail: Field) -> Iterator[tuple[float, float]]:
-    yield from guesses(detail, _GUESSES)
 
 
 def _refined(detail: Field, key: bytes, best: _Lattice) -> _Lattice:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from geniequeue.watermark.arrays import Field, field, gauss
-from geniequeue.watermark.frequency import energy, filtered, frequencies, informed_band, middle_band, split
+from geniequeue.watermark.frequency import (
+    LOW_SHARE,
+    VIDEO_LOW_SHARE,
+    energy,
+    filtered,
+    frequencies,
+    informed_band,
+    middle_band,
+    split,
+)
 from geniequeue.watermark.mask import tolerance
 from geniequeue.watermark.pattern import BLIND_SHARE, PSNR_DB, Carrier
 from geniequeue.watermark.residual import Residual
@@ -17,7 +26,15 @@ _LOCAL_PX = 6.0
 def soft_chips(plane: Field, residual: Residual, carrier: Carrier) -> Field:
     """(4096,): the sum of two detectors, each at length 1. A fixed sum is no choice, so it is no second look."""
     view = _View(plane, residual)
-    return field(_unit_length(carrier.collect(_plain(view))) + _unit_length(carrier.collect(_per_band(view))))
+    return field(
+        _unit_length(carrier.collect(_plain(view, view.mask))) + _unit_length(carrier.collect(_per_band(view)))
+    )
+
+
+def frame_chips(plane: Field, residual: Residual, carrier: Carrier) -> Field:
+    """(4096,) of one frame of a video: whitened, not normalised, so that a frame counts by what it still tells."""
+    view = _View(plane, residual, VIDEO_LOW_SHARE)
+    return carrier.collect(_plain(view, field(np.ones_like(plane))))
 
 
 def _unit_length(chips: Field) -> Field:
@@ -27,13 +44,13 @@ def _unit_length(chips: Field) -> Field:
 class _View:
     """What both detectors look at."""
 
-    def __init__(self, plane: Field, residual: Residual) -> None:
+    def __init__(self, plane: Field, residual: Residual, low_share: float = LOW_SHARE) -> None:
         self.plane, self.residual = plane, residual
         self.weight = field(residual.inside)
         self.density = np.maximum(gauss(self.weight, _LOCAL_PX), 0.05)
         self.mask = tolerance(plane)
         self.f = frequencies(plane.shape)
-        self.band = informed_band(plane.shape)
+        self.band = informed_band(plane.shape, low_share)
         self.limit = field(np.ones_like(self.f))
         if residual.resolution < 1:
             self.limit = field(1 / (1 + (self.f / (0.47 * residual.resolution)) ** 24))
@@ -43,11 +60,11 @@ class _View:
         return field(gauss(first * second, _LOCAL_PX) / self.density)
 
 
-def _plain(view: _View) -> Field:
+def _plain(view: _View, mask: Field) -> Field:
     """Matched filter after whitening by the residual's local power."""
     seen = filtered(view.residual.values, view.band * view.limit / view.band.max()) * view.weight
     deviation = np.sqrt(view.power(seen, seen) + 0.1)
-    whitened = np.clip(seen / deviation, -_CLIP, _CLIP) * view.mask / deviation * view.weight
+    whitened = np.clip(seen / deviation, -_CLIP, _CLIP) * mask / deviation * view.weight
     return filtered(field(whitened), view.band)
 
 

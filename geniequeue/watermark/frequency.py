@@ -15,6 +15,8 @@ MIDDLE = (0.07, 0.24)
 # Survives thumbnails of 320 pixels and hard quantisation; half of the informed mark's energy lies here.
 LOW = (0.022, 0.085)
 LOW_SHARE = 0.5
+# Of a video's; a hard recompression leaves little else.
+VIDEO_LOW_SHARE = 0.7
 # Where the detector splits the pass-band to weigh its parts.
 EDGES = (0.045, 0.08, 0.12, 0.165)
 
@@ -47,11 +49,11 @@ def energy(spectrum: Field, shape: tuple[int, int]) -> float:
 
 
 @lru_cache(maxsize=8)
-def informed_band(shape: tuple[int, int]) -> Field:
+def informed_band(shape: tuple[int, int], low_share: float = LOW_SHARE) -> Field:
     """Amplitude spectrum of the informed mark: both bands, unit variance for white input."""
     f = frequencies(shape)
     middle, low = middle_band(f), low_band(f)
-    parts = (1 - LOW_SHARE) * middle**2 / energy(middle, shape) + LOW_SHARE * low**2 / energy(low, shape)
+    parts = (1 - low_share) * middle**2 / energy(middle, shape) + low_share * low**2 / energy(low, shape)
     return field(np.sqrt(parts))
 
 

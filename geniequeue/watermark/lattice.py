@@ -34,11 +34,11 @@ def autocorrelation(detail: Field) -> Field:
     return field(fft.fftshift(values / values[1:, 1:].std()))
 
 
-def likelihood(detail: Field) -> Field:
+def likelihood(detail: Field, angles: Field) -> Field:
     """(periods, angles): sum of the autocorrelation over the lattice of each."""
     values, (height, width) = autocorrelation(detail), detail.shape
-    total = np.zeros((len(PERIODS_PX), len(ANGLES)), np.float32)
-    cosine, sine = np.cos(ANGLES)[None], np.sin(ANGLES)[None]
+    total = np.zeros((len(PERIODS_PX), len(angles)), np.float32)
+    cosine, sine = np.cos(angles)[None], np.sin(angles)[None]
     for i, j in _VECTORS:
         y, x = PERIODS_PX[:, None] * (i * cosine + j * sine), PERIODS_PX[:, None] * (j * cosine - i * sine)
         found = cv2.remap(values, field(x + values.shape[1] // 2), field(y + values.shape[0] // 2), cv2.INTER_LINEAR)
@@ -48,10 +48,10 @@ def likelihood(detail: Field) -> Field:
     return total
 
 
-def guesses(detail: Field, count: int) -> Iterator[tuple[float, float]]:
+def guesses(detail: Field, count: int, angles: Field = ANGLES) -> Iterator[tuple[float, float]]:
     """Period in pixels and angle in radians, the most likely first."""
-    left = likelihood(detail)
+    left = likelihood(detail, angles)
     for _ in range(count):
         i, j = (int(n) for n in np.unravel_index(left.argmax(), left.shape))
-        yield float(PERIODS_PX[i]), float(ANGLES[j])
+        yield float(PERIODS_PX[i]), float(angles[j])
         left[max(0, i - 4) : i + 5, max(0, j - 3) : j + 4] = -np.inf

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geniequeue.watermark.arrays import Bytes, Field, field, unit_variance
 from geniequeue.watermark.derivation import CHIPS, Codes, signs, words
-from geniequeue.watermark.frequency import filtered, informed_band
+from geniequeue.watermark.frequency import VIDEO_LOW_SHARE, filtered, informed_band
 from geniequeue.watermark.mask import tolerance
 from geniequeue.watermark.tile import SIDE_PX, tile
 
@@ -56,6 +56,13 @@ def mark_pattern(plane: Bytes, key: bytes, asset: str, trace_id: int, *, strengt
     layers = np.sqrt(1 - BLIND_SHARE) * unit_variance(filtered(informed, informed_band(grey.shape)))
     layers += np.sqrt(BLIND_SHARE) * _tiled(tile(key, trace_id >> BLIND_SHIFT_BITS), grey.shape)
     return field(_limited(grey, field(tolerance(grey) * layers)) * strength)
+
+
+def flat_pattern(shape: tuple[int, int], key: bytes, group: str, codes: Field, bits: int) -> Field:
+    """Both layers of unit variance without a mask: (h, w); for videos, whose frames bring their own mask."""
+    informed = filtered(carrier(key, group, shape).spread(codes), informed_band(shape, VIDEO_LOW_SHARE))
+    layers = np.sqrt(1 - BLIND_SHARE) * unit_variance(informed) + np.sqrt(BLIND_SHARE) * _tiled(tile(key, bits), shape)
+    return unit_variance(field(layers))
 
 
 def _tiled(values: Field, shape: tuple[int, int]) -> Field:
