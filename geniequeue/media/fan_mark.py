@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import cv2
 import numpy as np
 import pyvips
 
@@ -31,8 +30,6 @@ PLANE_ROLE = "plane"
 READ_BACK_SCORE = 15.0
 """What a fresh copy has to score: far above the threshold of any trace (10 for a million copies), or it is no use."""
 _PLANE_NAME = "plane.png"
-_LOOK_PX = 1000
-"""Side of the picture in which a mark is looked for that is there already: a third less work than with all of it."""
 
 
 def apply_steganographic_watermark(work: Work) -> list[Output]:
@@ -75,12 +72,8 @@ def _first_frame(image: pyvips.Image) -> pyvips.Image:
 
 def _mark_inside(luma: pixels.Bytes, keys: list[str]) -> str | None:
     """Return the bits of a mark that the picture carries already, 12 hex digits; None where none can be read."""
-    height, width = luma.shape
-    share = min(1.0, _LOOK_PX / max(height, width))
-    size = max(1, round(width * share)), max(1, round(height * share))
-    small = np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.uint8)
     for key in keys:
-        found = read_blind(small, bytes.fromhex(key))
+        found = read_blind(luma, bytes.fromhex(key), thorough=False)
         if found is not None:
             return f"{found.payload:012x}"
     return None
