@@ -125,19 +125,20 @@ def _keep_asset(attempt: Attempt, plane: Output, copy: Output, path: Path) -> No
             raise InputError(message, reason="asset_changed")
         return
     plane_file_id = plane_file_id_of(attempt.services.settings.directus_secret, file_id)
-    asset = Asset(file_id, spec.owner_id, plane_file_id, str(plane.facts["sha256"]), *size)
-    attempt.patiently(partial(_upload_plane, attempt, asset, path))
+    kind = "video" if copy.mime.startswith("video/") else "picture"
+    asset = Asset(file_id, spec.owner_id, plane_file_id, str(plane.facts["sha256"]), *size, kind=kind)
+    attempt.patiently(partial(_upload_plane, attempt, asset, path, plane.mime))
     attempt.patiently(lambda: assets.record(asset))
 
 
-def _upload_plane(attempt: Attempt, asset: Asset, path: Path) -> None:
+def _upload_plane(attempt: Attempt, asset: Asset, path: Path, mime: str) -> None:
     records, spec = attempt.services.records, attempt.run.spec
     try:
         records.upload(
             path,
             file_id=asset.plane_file_id,
-            filename=f"watermark-plane-{asset.file_id}.png",
-            mime="image/png",
+            filename=f"watermark-plane-{asset.file_id}{path.suffix}",
+            mime=mime,
             folder=spec.folder_id,
             owner_id=spec.owner_id,
         )

@@ -21,7 +21,7 @@ from tasks.attempt import Attempt
 from tasks.inputs import run_in_sandbox
 
 READ_BITS = "geniequeue.media.leak:read_bits"
-MAX_PLANE_BYTES = 8_000_000
+MAX_PLANE_BYTES = 250_000_000
 
 log = get_logger(__name__)
 
@@ -39,6 +39,7 @@ class Looks:
         pictures: by asset, where a picture of the leak laid over it lies.
         unknown_keys: ids of keys that copies were marked with and that the service has no more.
         facts: what the leak was found to be.
+        kind: `picture` or `video`, once something has looked at it.
     """
 
     def __init__(self, attempt: Attempt, folder: Path, leak: Path) -> None:
@@ -55,6 +56,7 @@ class Looks:
         self.pictures: dict[str, Path] = {}
         self.unknown_keys: set[str] = set()
         self.facts: dict[str, Any] = {}
+        self.kind = ""
         self.peak_memory_bytes, self.wall_s, self.cpu_s = 0, 0.0, 0.0
 
     @property
@@ -82,6 +84,8 @@ class Looks:
         if not copies:
             return Reading(asset, None, (), 0)
         inputs = {"input": self.leak, "plane": self._plane(asset), **copies}
+        if asset.kind == "video":
+            inputs["original"] = self._original(asset)
         params = {
             "asset": asset.file_id,
             "width_px": asset.width_px,
@@ -117,13 +121,17 @@ class Looks:
         return self._folder / "in" / f"copies-{key_id}"
 
     def _plane(self, asset: Asset) -> Path:
-        path = self._folder / "in" / "plane"
+        return self._fetched(asset.plane_file_id, "plane", MAX_PLANE_BYTES)
+
+    def _original(self, asset: Asset) -> Path:
+        """Fetch a video itself, for its thumbnails only say where to look in it."""
+        return self._fetched(asset.file_id, "original", self.attempt.services.settings.max_input_bytes)
+
+    def _fetched(self, file_id: str, name: str, max_bytes: int) -> Path:
+        path, records = self._folder / "in" / name, self.attempt.services.records
         path.unlink(missing_ok=True)
-        records = self.attempt.services.records
         try:
-            self.attempt.patiently(
-                lambda: records.download(asset.plane_file_id, path, max_bytes=MAX_PLANE_BYTES), cancellable=True
-            )
+            self.attempt.patiently(lambda: records.download(file_id, path, max_bytes=max_bytes))
         except RecordForbidden:
             raise _plane_lost("gone") from None
         return path
@@ -140,7 +148,8 @@ class Looks:
         self.wall_s, self.cpu_s = self.wall_s + result.wall_s, self.cpu_s + result.cpu_s
         by_role = {output.role: output for output in result.outputs}
         facts = by_role["reading"].facts
-        self.facts = {name: value for name, value in facts.items() if name.endswith(("_in", "_in_px"))}
+        self.kind = str(facts["kind"])
+        self.facts = {name: value for name, value in facts.items() if name.endswith(("_in", "_in_px", "_in_s"))}
         return facts, by_role.get("evidence_picture")
 
     def _kept(self, picture: Output, asset: Asset) -> Path:

@@ -72,7 +72,7 @@ def _of_unknown(looks: Looks) -> tuple[list[Reading], int]:
         return readings, planned
     total, begin = max(1, looks.assets.count(looks.scope)), 2 * BITS_PERCENT
     for number, asset in enumerate(looks.assets.newest_first(looks.scope)):
-        if first is not None and asset.file_id == first.file_id:
+        if asset.kind != looks.kind or (first is not None and asset.file_id == first.file_id):
             continue
         share = (WORK_DONE_PERCENT - begin) / total
         here = begin + share * min(number, total - 1)

@@ -1,4 +1,6 @@
-"""The operation `apply_steganographic_watermark` on pictures: embed, encode, decode again and read the mark back.
+"""The operation `apply_steganographic_watermark`: embed, encode, decode again and read the mark back.
+
+On pictures here, on videos by `fan_footage`.
 
 Params that the worker adds, because nobody else has them: `trace_id` (16 hex digits) and `asset`, what is marked;
 `key` and `keys`, derived keys in hex, the one that marks and all that may have marked the input. Who the fan is, this
@@ -16,7 +18,7 @@ import numpy as np
 import pyvips
 
 from geniequeue.errors import InputError, VerifyError
-from geniequeue.media import footage, frames, mark, pixels
+from geniequeue.media import fan_footage, footage, frames, mark, pixels
 from geniequeue.media.decode import blamed_on, load
 from geniequeue.media.encode import ANIMATED_FORMATS, same_or, save
 from geniequeue.sandbox.inside import PICTURE_LIMIT_S, Output, Work
@@ -33,18 +35,17 @@ _PLANE_NAME = "plane.png"
 
 
 def apply_steganographic_watermark(work: Work) -> list[Output]:
-    """Mark the picture, each frame of an animation, and prove that the mark can be read.
+    """Mark the picture, each frame of an animation or a video, and prove that the mark can be read.
 
-    Returns: the copy, and in the role `plane` the small luma of the first frame, which registers leaks to the asset.
+    Returns: the copy, and in the role `plane` what registers leaks to the asset: the small luma of the first frame.
 
     Raises:
-        InputError: no picture that is accepted, or one that cannot carry a mark.
+        InputError: no picture or video that is accepted, or one that cannot carry a mark.
         VerifyError: what was written is not what was promised.
     """
     path, params = work.inputs["input"], work.params
     if footage.is_footage(path):
-        raise InputError("expected a picture, got a video or a sound; this version marks pictures only",
-                         reason="type_not_allowed")  # fmt: skip
+        return fan_footage.mark_footage(work)
     work.end_after(PICTURE_LIMIT_S)
     wanted = params["format"]
     picture = load(path, work.limits, animated=wanted == "auto" or wanted in ANIMATED_FORMATS)

@@ -10,7 +10,7 @@ import pyvips
 
 from geniequeue.errors import InputError
 from geniequeue.media.fan_mark import READ_BACK_SCORE
-from tests.core import samples, videos
+from tests.core import samples
 from tests.core.leaks import KEY, OTHER_KEY, SAMPLE, mark, small_sample
 from tests.core.pictures import by_magick, with_alpha
 
@@ -118,13 +118,6 @@ def test_a_mark_that_does_not_come_through_the_encoder_is_refused(photo: Path, t
     with pytest.raises(InputError, match="can not be read") as caught:
         mark(photo, tmp_path / "out", TRACE_ID, format="jpeg", quality=1, strength=0.5)
     assert caught.value.reason == "cannot_carry_mark"
-
-
-def test_a_video_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    clip = videos.numbered(tmp_path / "clip.mp4", 3)
-    with pytest.raises(InputError, match="got a video") as caught:
-        mark(clip, tmp_path / "out", TRACE_ID)
-    assert caught.value.reason == "type_not_allowed"
 
 
 def test_row_66_a_mark_that_is_there_already_is_seen_through_recompression(tmp_path: Path) -> None:

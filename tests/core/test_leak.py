@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import pyvips
 
-from geniequeue.errors import InputError, PolicyError
+from geniequeue.errors import PolicyError
 from geniequeue.marks.answer import Bound
-from tests.core import samples, videos
+from tests.core import samples
 from tests.core.leaks import Marked, cropped_half_size, mark, small_sample, trace
 from tests.core.pictures import png_bomb
 
@@ -101,12 +101,6 @@ def test_a_bomb_of_60_megapixels_is_shrunk_and_one_beyond_the_limit_refused(
     with pytest.raises(PolicyError) as caught:
         trace(bomb, copies[0].plane, tmp_path / "out", ALL, SIZE, max_pixels=50_000_000)
     assert caught.value.reason == "too_many_pixels"
-
-
-def test_a_video_asked_against_a_picture_is_refused_with_a_sentence(copies: list[Marked], tmp_path: Path) -> None:
-    clip = videos.numbered(tmp_path / "clip.mp4", 3)
-    with pytest.raises(InputError, match="got a video"):
-        trace(clip, copies[0].plane, tmp_path / "out", ALL, SIZE)
 
 
 def test_a_hundred_thousand_copies_are_compared_in_bounded_memory(copies: list[Marked], tmp_path: Path) -> None:
