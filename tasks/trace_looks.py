@@ -80,7 +80,7 @@ class Looks:
         Raises:
             ToolError: what is kept of the asset is not there any more, or was changed.
         """
-        copies, counts = self._copies(asset)
+        copies, counts = self.copies(asset)
         if not copies:
             return Reading(asset, None, (), 0)
         inputs = {"input": self.leak, "plane": self._plane(asset), **copies}
@@ -101,7 +101,7 @@ class Looks:
         hits = [(int(str(trace_id), 16), float(score)) for trace_id, score in facts["hits"]]
         return Reading(asset, facts["registration"], hits, sum(counts.values()))
 
-    def _copies(self, asset: Asset) -> tuple[dict[str, Path], dict[str, int]]:
+    def copies(self, asset: Asset) -> tuple[dict[str, Path], dict[str, int]]:
         """Write the trace ids of an asset's copies into files; return those by role, and by key how many they are."""
         counts: dict[str, int] = {}
         for page in self.issues.copies(asset.file_id, self.scope):

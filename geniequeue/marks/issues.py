@@ -21,7 +21,7 @@ MARK_VERSION = 1
 TRACE_ID_BITS = 64
 PAYLOAD_BITS = 48
 """High bits of a trace id that the blind layer of a mark carries."""
-PAGES = (1000, 50)
+PAGES = (5000, 50)
 """Rows of one call; the second number for a Directus whose QUERY_LIMIT_MAX is below the first."""
 MAX_CHAIN = 16
 
