@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import pyvips
 
-from tests.core.leaks import cropped_half_size
+from tests.core import videos
+from tests.core.leaks import SAMPLE, cropped_half_size, small_sample
 from tests.service import Service, output_path
 
 FANS = ("fan-7 Zoë ✿", "fan-8")
@@ -17,11 +18,8 @@ FANS = ("fan-7 Zoë ✿", "fan-8")
 
 @pytest.fixture(scope="module")
 def photo_small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample at 1600 pixels, so that the suite stays quick."""
-    path = tmp_path_factory.mktemp("photo") / "otter.jpg"
-    sample = Path(__file__).resolve().parents[2] / "samples" / "otter.jpg"
-    pyvips.Image.thumbnail(str(sample), 1600).jpegsave(str(path), Q=95, keep="none")
-    return path
+    """The sample at 1200 pixels, so that the suite stays quick."""
+    return small_sample(tmp_path_factory.mktemp("photo") / "otter.jpg", 1200)
 
 
 class Copies:
@@ -82,7 +80,7 @@ def test_a_leak_is_traced_to_its_fan_and_the_evidence_holds(
     verified = json.loads(done.stdout)
     assert verified["trusted"]
     assert verified["claims"]["answer"] == answer
-    key = service.request("GET", "/api/queue/trace/key").body
+    key = service.request("GET", "/api/queue/trace/key", token).body
     assert (key["algorithm"], key["public_key"]) == ("Ed25519", verified["public_key"])
     forged = tmp_path / "forged.json"
     forged.write_bytes(output_path(job).read_bytes().replace(b"fan-7", b"fan-8"))
@@ -157,3 +155,43 @@ def test_row_8_an_asset_of_somebody_else_is_as_good_as_none(
     admin = service.token("root", admin=True)
     job = trace(service, admin, output_path(copies.jobs[0]), asset_file_id=copies.asset)
     assert job["trace"]["candidates"][0]["fan_id"] == FANS[0]
+
+
+def test_of_two_assets_with_the_same_picture_the_one_is_named_whose_copy_leaked(
+    service: Service, token: str, copies: Copies, photo_small: Path
+) -> None:
+    twin = service.upload(token, photo_small)
+    job = mark(service, token, twin, "fan of the twin")
+    assert job["state"] == "completed", job
+    wrong = trace(service, token, output_path(job), asset_file_id=copies.asset)["trace"]
+    assert (wrong["verdict"], wrong["candidates"]) == ("inconclusive", [])
+    found = trace(service, token, output_path(job))["trace"]
+    assert [each["fan_id"] for each in found["candidates"]] == ["fan of the twin"]
+    assert found["asset_file_id"] == twin
+
+
+def test_a_video_goes_the_same_way(service: Service, token: str, tmp_path: Path) -> None:
+    clip, leak = tmp_path / "clip.mp4", tmp_path / "leak.mp4"
+    pan = [
+        "-loop",
+        "1",
+        "-framerate",
+        "25",
+        "-t",
+        "3",
+        "-i",
+        SAMPLE,
+        "-vf",
+        "crop=2560:1440:x='12*n':y='6*n',scale=480:270",
+    ]
+    videos.ffmpeg(*pan, "-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "veryfast", clip)
+    asset = service.upload(token, clip)
+    job = mark(service, token, asset, "fan of a video")
+    assert job["state"] == "completed", job
+    videos.ffmpeg("-ss", "0.5", "-i", output_path(job), "-c:v", "libx264", "-crf", "26", leak)
+    traced = trace(service, token, leak, asset_file_id=asset)
+    assert traced["state"] == "completed", traced
+    assert [each["fan_id"] for each in traced["trace"]["candidates"]] == ["fan of a video"]
+    assert [output["role"] for output in traced["outputs"]] == ["evidence", "evidence_picture"]
+    against = trace(service, token, SAMPLE, asset_file_id=asset)
+    assert (against["state"], against["reason"]) == ("failed", "type_not_allowed")
