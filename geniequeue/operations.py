@@ -19,7 +19,7 @@ from geniequeue import params, params_video
 MEDIA_QUEUE = "media-jobs"
 SCRAPE_QUEUE = "scrape-jobs"
 ONBOARDING_QUEUE = "onboarding-jobs"
-MARKING, TRACING = "apply_steganographic_watermark", "trace_leak"
+MARKING, TEASING, TRACING = "apply_steganographic_watermark", "create_teaser", "trace_leak"
 """The operations that need keys and records of issues besides their files."""
 PICTURE_TIME_LIMIT_S = 120.0
 # 1080p takes about as long as it plays on two cores; what takes more than an hour is sent in parts.
@@ -122,7 +122,7 @@ _REGISTERED = (
     _video("compress_video", params_video.CompressVideoParams, "compress:compress_video"),
     _video("crop_video", params_video.CropVideoParams, "video:crop_video"),
     _video("trim_videos", params_video.TrimVideosParams, "trim:trim_videos"),
-    _video("create_teaser", params_video.CreateTeaserParams, "teaser:create_teaser", "ai_clip_ops"),
+    _video(TEASING, params_video.CreateTeaserParams, "teaser:create_teaser", "ai_clip_ops"),
     _video(
         "join_videos",
         params_video.JoinVideosParams,

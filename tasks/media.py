@@ -8,9 +8,9 @@ from pathlib import Path
 
 from geniequeue.jobs.broker import TASK_NAMES
 from geniequeue.jobs.outcome import Completed
-from geniequeue.operations import MARKING, MEDIA_QUEUE, TRACING
+from geniequeue.operations import MARKING, MEDIA_QUEUE, TEASING, TRACING
 from geniequeue.sandbox.host import refuse_without_space, waiting_for_space
-from tasks import marking, outputs, tracing
+from tasks import marking, outputs, teasing, tracing
 from tasks.attempt import Attempt
 from tasks.base import JobTask
 from tasks.celery_app import app
@@ -56,7 +56,7 @@ def job_folder(attempt: Attempt) -> Iterator[Path]:
         empty_folder(folder.parent)
 
 
-PERFORM = {MARKING: marking.perform, TRACING: tracing.perform}
+PERFORM = {MARKING: marking.perform, TEASING: teasing.perform, TRACING: tracing.perform}
 """Operations that do more than make files of files."""
 
 app.register_task(MediaJob())

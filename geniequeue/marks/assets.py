@@ -36,6 +36,11 @@ def plane_file_id_of(secret: str, asset_file_id: str) -> str:
     return str(uuid.UUID(bytes=digest[:16], version=5))
 
 
+def teaser_file_id_of(secret: str, job_id: str) -> str:
+    """Return the id of the file with the unmarked teaser of a job, which its marked one is laid over."""
+    return plane_file_id_of(secret, f"teaser {job_id}")
+
+
 @dataclass(frozen=True)
 class Asset:
     """What is kept of an asset.

@@ -19,8 +19,8 @@ from geniequeue.records.protocol import Filter, Item, Records
 ISSUES = "watermark_issues"
 MARK_VERSION = 1
 TRACE_ID_BITS = 64
-PAYLOAD_BITS = 48
-"""High bits of a trace id that the blind layer of a mark carries."""
+PAYLOAD_DIGITS = 12
+"""Of the 16 digits of a trace id, those that the blind layer of a mark carries, the first ones: 48 bits."""
 PAGES = (5000, 50)
 """Rows of one call; the second number for a Directus whose QUERY_LIMIT_MAX is below the first."""
 MAX_CHAIN = 16
@@ -75,7 +75,8 @@ class Issue:
     def as_row(self) -> dict[str, Any]:
         """Return the row of an issue that is not on record yet; the store says when that is."""
         row = {name: value for name, value in vars(self).items() if name not in ("parent_id", "issued_at")}
-        return {**row, "trace_id": written(self.trace_id), "parent_issue_id": self.parent_id}
+        trace_id = written(self.trace_id)
+        return {**row, "trace_id": trace_id, "payload": trace_id[:PAYLOAD_DIGITS], "parent_issue_id": self.parent_id}
 
     @classmethod
     def from_row(cls, row: Item) -> Issue:
@@ -111,9 +112,7 @@ class Issues:
 
     def of_payload(self, payload: int) -> Issue | None:
         """Return the issue whose trace id begins with these 48 bits."""
-        low = payload << (TRACE_ID_BITS - PAYLOAD_BITS)
-        high = low + (1 << (TRACE_ID_BITS - PAYLOAD_BITS)) - 1
-        return next(iter(self._find({"trace_id": {"_gte": written(low), "_lte": written(high)}})), None)
+        return next(iter(self._find({"payload": f"{payload:012x}"})), None)
 
     def of_trace_ids(self, trace_ids: list[int]) -> list[Issue]:
         """Return the issues with these trace ids, in any order."""
@@ -165,24 +164,24 @@ class Issues:
         Args:
             owner_id: whose copies; None for anybody's.
         """
-        where, last = _copies_of(asset_file_id, owner_id), ""
-        size = PAGES[0]
+        where, seen, size = _copies_of(asset_file_id, owner_id), 0, PAGES[0]
         while True:
-            rows, size = self._page({**where, "id": {"_gt": last}} if last else where, size)
+            rows, size = self._page(where, seen, size)
             if rows:
                 yield [(row["key_id"], int(row["trace_id"], 16)) for row in rows]
+            seen += len(rows)
             if len(rows) < size:
                 return
-            last = rows[-1]["id"]
 
-    def _page(self, where: Filter, size: int) -> tuple[list[Item], int]:
-        fields = ("id", "key_id", "trace_id")
+    def _page(self, where: Filter, seen: int, size: int) -> tuple[list[Item], int]:
+        """Return a page by age: rows are never removed, and new ones come at the end."""
+        fields, sort = ("key_id", "trace_id"), ("issued_at", "id")
         try:
-            return self._service.list_items(ISSUES, where, sort=("id",), limit=size, fields=fields), size
+            return self._service.list_items(ISSUES, where, sort=sort, limit=size, offset=seen, fields=fields), size
         except RecordInvalid:
             if size == PAGES[-1]:
                 raise
-            return self._page(where, PAGES[-1])
+            return self._page(where, seen, PAGES[-1])
 
     def _find(self, where: Filter, limit: int = PAGES[-1]) -> list[Issue]:
         return [Issue.from_row(row) for row in self._service.list_items(ISSUES, where, limit=limit)]

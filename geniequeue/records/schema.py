@@ -162,6 +162,7 @@ WATERMARK_ISSUES = Collection(
     (
         Field("id", "uuid", "from the job, so that a job issues one copy however often it is tried", nullable=False),
         Field("trace_id", "string", "64 random bits in the copy, 16 hex digits", nullable=False, unique=True),
+        Field("payload", "string", "its first 12 digits, which can be read without the asset", indexed=True),
         Field("fan_id", "string", "whose copy it is, as the web app calls him", nullable=False),
         Field("job_id", "uuid", "the job", nullable=False, references="media_jobs", unique=True),
         Field("owner_id", "uuid", "owner of the job", nullable=False, references="directus_users", indexed=True),

@@ -170,6 +170,13 @@ def test_of_two_assets_with_the_same_picture_the_one_is_named_whose_copy_leaked(
     assert found["asset_file_id"] == twin
 
 
+def zoomed(path: Path, seconds: int) -> None:
+    """Write a video that goes into the sample photograph."""
+    zoom = "zoompan=z='1.2+0.004*on':x='10*on':y='5*on':d=1:s=480x270:fps=25,format=yuv420p"
+    source = ["-loop", "1", "-framerate", "25", "-t", str(seconds), "-i", SAMPLE]
+    videos.ffmpeg(*source, "-vf", zoom, "-preset", "veryfast", path)
+
+
 def test_a_video_goes_the_same_way(service: Service, token: str, tmp_path: Path) -> None:
     clip, leak = tmp_path / "clip.mp4", tmp_path / "leak.mp4"
     pan = [
@@ -195,3 +202,15 @@ def test_a_video_goes_the_same_way(service: Service, token: str, tmp_path: Path)
     assert [output["role"] for output in traced["outputs"]] == ["evidence", "evidence_picture"]
     against = trace(service, token, SAMPLE, asset_file_id=asset)
     assert (against["state"], against["reason"]) == ("failed", "type_not_allowed")
+
+
+def test_a_teaser_is_marked_under_its_own_id(service: Service, token: str, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    zoomed(clip, 4)
+    job = service.run(token, "create_teaser", clip, {"duration": 2, "clips": 1, "mark": True}, within_s=180)
+    assert job["state"] == "completed", job
+    assert (len(job["outputs"]), job["outputs"][0]["duration_s"]) == (1, pytest.approx(2, abs=0.1))
+    found = trace(service, token, output_path(job))["trace"]
+    assert [each["fan_id"] for each in found["candidates"]] == [f"teaser {job['jobId']}"]
+    plain = service.run(token, "create_teaser", clip, {"duration": 2, "clips": 1}, within_s=180)
+    assert service.store.as_service().count_items("watermark_issues", {"job_id": plain["jobId"]}) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -66,11 +67,12 @@ def test_without_the_key_nothing_is_marked(keys: MarkKeys, standing: Issue | Non
 
 
 def test_row_66_a_marked_input_is_refused_unless_that_is_allowed() -> None:
-    from tasks.marking import refuse_marked
+    from tasks.marking import Original, refuse_marked
 
-    refuse_marked({"allow_marked": True})
+    original = Original("file", Path("input"), "fan", {}, allow_marked=True)
+    refuse_marked(original)
     with pytest.raises(InputError) as caught:
-        refuse_marked({"allow_marked": False})
+        refuse_marked(replace(original, allow_marked=False))
     assert caught.value.reason == "already_marked"
 
 

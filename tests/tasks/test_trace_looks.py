@@ -26,8 +26,9 @@ MANY = 100_000
 COPY_MANY = """
     WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
     INSERT INTO watermark_issues
-        (id, trace_id, fan_id, job_id, owner_id, asset_file_id, output_file_id, key_id, strength, version, issued_at)
-    SELECT printf('%08x-0000-4000-8000-000000000000', n), printf('%016x', n), fan_id,
+        (id, trace_id, payload, fan_id, job_id, owner_id, asset_file_id, output_file_id, key_id, strength, version,
+         issued_at)
+    SELECT printf('%08x-0000-4000-8000-000000000000', n), printf('%016x', n), printf('%012x', n >> 16), fan_id,
            printf('%08x-0000-4000-8000-000000000001', n), owner_id, asset_file_id, output_file_id, key_id, strength,
            version, issued_at FROM watermark_issues, numbers
 """
