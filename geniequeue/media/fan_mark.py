@@ -52,8 +52,7 @@ def apply_steganographic_watermark(work: Work) -> list[Output]:
     wanted = same_or(picture) if wanted == "auto" else wanted
     with blamed_on(path):
         image = mark.canvas(picture, wanted, params["background"]).copy_memory()
-        first = pixels.rgb_of(_first_frame(image))
-    luma = luma_of(first)
+        luma = luma_of(pixels.rgb_of(_first_frame(image)))
     plane = plane_of(luma)
     found = _mark_inside(luma, params["keys"])
     work.report(0.2)

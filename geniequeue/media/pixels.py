@@ -30,6 +30,8 @@ def changed(image: pyvips.Image, before: Bytes, after: Bytes) -> pyvips.Image:
         image: in colour, 8 or 16 bits a channel, with or without transparency, of the arrays' size.
         before, after: (H, W, 3) uint8.
     """
+    if image.format == "uchar" and not image.hasalpha():
+        return image.insert(pyvips.Image.new_from_array(after), 0, 0)  # which keeps the picture's profile
     step = 257 if image.format == "ushort" else 1
     difference = (after.astype(np.int16) - before) * np.int32(step) if step > 1 else after.astype(np.int16) - before
     colours = image.extract_band(0, n=3) + pyvips.Image.new_from_array(difference)
