@@ -40,7 +40,7 @@ bench-images: setup ## Image jobs against bare pyvips and Wand
 	@$(BIN)/python bench/images.py
 
 bench-video: setup ## Video jobs against bare ffmpeg and moviepy's frame loop
-	@$(BIN)/python bench/video.py
+	@$(BIN)/python -m bench.video
 
 bench-api: setup ## Requests per second and latency of the API
 	@$(BIN)/python bench/api.py

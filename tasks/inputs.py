@@ -94,6 +94,7 @@ def run_in_sandbox(
         timeout_s=attempt.operation.time_limit_s,
         should_stop=attempt.progress.should_stop,
         on_progress=lambda share: attempt.progress.write(begin + (end - begin) * share),
+        on_pace=attempt.progress.at_pace,
     )
 
 

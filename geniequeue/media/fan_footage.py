@@ -46,7 +46,7 @@ def mark_footage(work: Work) -> list[Output]:
         raise InputError(message, reason="format_not_allowed")
     clip = probe(work.inputs["input"], work.limits)
     found = mark_inside(clip, work.params["keys"], work.out_dir)
-    progress = Progress(lambda share: work.report(ENCODED_SHARE * share))
+    progress = Progress(replace(work, report=lambda share: work.report(ENCODED_SHARE * share)))
     progress.tell(remake.PROBED)
     size, small = filters.even(*clip.look.shown), _thumbnail_size(clip)
     try:
