@@ -14,20 +14,21 @@ from geniequeue.media.fan_footage import READ_BACK_SCORE
 from geniequeue.media.leak import read_bits, trace_leak
 from geniequeue.sandbox.inside import Work
 from tests.core import videos
-from tests.core.leaks import ASSET, KEY, SAMPLE, Marked, mark, small_sample, trace
+from tests.core.leaks import ASSET, KEY, Marked, mark, small_sample, trace
 
 TRACE_ID, OTHERS = 0x0101_0101_0101_0101, (2, 0xFFFF_0000_FFFF_0000)
 THRESHOLD = Bound(3, 1, 10_000).threshold
-SIZE = (640, 360)
+SIZE = (480, 270)
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four seconds that pan over the sample photograph, with sound."""
+    """Three seconds that go into the sample photograph, with sound."""
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
-    pan = f"crop=2560:1440:x='10*n':y='6*n',scale={SIZE[0]}:{SIZE[1]},format=yuv420p"
-    picture = ["-loop", "1", "-framerate", "25", "-t", "4", "-i", str(SAMPLE)]
-    videos.ffmpeg(*picture, *videos.tone(4), "-vf", pan, "-c:v", "libx264", "-crf", "18", "-preset", "veryfast", path)
+    small = small_sample(path.with_name("photo.png"), 1200)
+    zoom = f"zoompan=z='1.2+0.004*on':x='3*on':y='2*on':d=1:s={SIZE[0]}x{SIZE[1]}:fps=25,format=yuv420p"
+    picture = ["-loop", "1", "-framerate", "25", "-t", "3", "-i", str(small)]
+    videos.ffmpeg(*picture, *videos.tone(3), "-vf", zoom, "-c:v", "libx264", "-crf", "18", "-preset", "veryfast", path)
     return path
 
 
@@ -49,16 +50,16 @@ def traced(leak: Path, original: Path, plane: Path, folder: Path) -> list[str]:
 def test_a_video_comes_out_marked_and_is_what_it_was(clip: Path, marked: Marked) -> None:
     assert marked.copy.facts["mark_score"] >= READ_BACK_SCORE
     assert (marked.copy.mime, marked.copy.width_px, marked.copy.height_px) == ("video/mp4", *SIZE)
-    assert marked.copy.facts["frames"] == 100
+    assert marked.copy.facts["frames"] == 75
     assert marked.copy.facts["sound"] == "aac"
     assert videos.psnr(clip, marked.path) > 39
     with np.load(marked.plane, allow_pickle=False) as kept:
-        assert kept["pictures"].shape == (20, 36, 64)
+        assert kept["pictures"].shape == (15, 36, 64)
 
 
 def test_a_trimmed_shrunk_and_compressed_video_is_told_apart(clip: Path, marked: Marked, tmp_path: Path) -> None:
     leak = tmp_path / "leak.mp4"
-    shrunk = ["-ss", "1", "-i", marked.path, "-vf", "scale=426:240", "-c:v", "libx264", "-crf", "26", leak]
+    shrunk = ["-ss", "1", "-i", marked.path, "-vf", "scale=384:216", "-c:v", "libx264", "-crf", "26", leak]
     videos.ffmpeg(*shrunk)
     assert traced(leak, clip, marked.plane, tmp_path / "out") == [f"{TRACE_ID:016x}"]
     shown = pyvips.Image.new_from_file(str(tmp_path / "out" / "evidence.png"))

@@ -172,8 +172,9 @@ def test_of_two_assets_with_the_same_picture_the_one_is_named_whose_copy_leaked(
 
 def zoomed(path: Path, seconds: int) -> None:
     """Write a video that goes into the sample photograph."""
-    zoom = "zoompan=z='1.2+0.004*on':x='10*on':y='5*on':d=1:s=480x270:fps=25,format=yuv420p"
-    source = ["-loop", "1", "-framerate", "25", "-t", str(seconds), "-i", SAMPLE]
+    small = small_sample(path.with_name("photo.png"), 1200)
+    zoom = "zoompan=z='1.2+0.004*on':x='3*on':y='2*on':d=1:s=480x270:fps=25,format=yuv420p"
+    source = ["-loop", "1", "-framerate", "25", "-t", str(seconds), "-i", small]
     videos.ffmpeg(*source, "-vf", zoom, "-preset", "veryfast", path)
 
 
