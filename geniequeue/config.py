@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from geniequeue.errors import SettingsError
-from geniequeue.keys import MarkKey, MarkKeys, read_key, read_mark_key, read_mark_keys
+from geniequeue.keys import MarkKeys, read_key, read_mark_key, read_mark_keys
 
 EMBEDDED_FILE = "embedded.env"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -57,9 +57,9 @@ class Settings:
         web_workers, web_threads: processes and threads of the API server.
         writes_per_minute, reads_per_minute: requests of one user that change something, and that only look; 0 for no
             limit.
-        watermark_key, watermark_keys_old: of the marks in copies; None where nobody made one, and none may be marked.
+        mark_keys: of the marks in copies; without a current one none may be marked.
         watermark_traces: traces over the system's life, for which the bound on false accusations holds.
-        evidence_key: seed of the Ed25519 key that signs evidence; None as above.
+        evidence_key: seed of the Ed25519 key that signs evidence.
     """
 
     var_dir: Path
@@ -93,15 +93,9 @@ class Settings:
     web_threads: int
     writes_per_minute: int
     reads_per_minute: int
-    watermark_key: MarkKey | None = field(repr=False)
-    watermark_keys_old: tuple[MarkKey, ...] = field(repr=False)
+    mark_keys: MarkKeys = field(repr=False)
     watermark_traces: int
     evidence_key: bytes | None = field(repr=False)
-
-    @property
-    def mark_keys(self) -> MarkKeys:
-        """The keys of the marks, current and old."""
-        return MarkKeys(self.watermark_key, self.watermark_keys_old)
 
     @property
     def embedded_store(self) -> bool:
@@ -137,11 +131,9 @@ class _Reader:
 
 
 def _integer(raw: str, low: int, high: int) -> int:
-    expected = f"expected a whole number from {low} to {high}, got {raw!r}"
-    if not raw.lstrip("-").isascii() or not raw.lstrip("-").isdigit():
-        raise ValueError(expected)
-    if not low <= int(raw) <= high:
-        raise ValueError(expected)
+    digits = raw.lstrip("-")
+    if not digits.isascii() or not digits.isdigit() or not low <= int(raw) <= high:
+        raise ValueError(f"expected a whole number from {low} to {high}, got {raw!r}")
     return int(raw)
 
 
@@ -298,8 +290,10 @@ def _read(reader: _Reader, var_dir: Path) -> Settings:
         web_threads=reader.integer("WEB_THREADS", 32, 1, 512),
         writes_per_minute=reader.integer("WRITES_PER_MINUTE", 600, 0, 1_000_000),
         reads_per_minute=reader.integer("READS_PER_MINUTE", 6000, 0, 1_000_000),
-        watermark_key=reader.read("WATERMARK_KEY_B64", None, read_mark_key),
-        watermark_keys_old=reader.read("WATERMARK_KEYS_OLD_B64", (), read_mark_keys),
+        mark_keys=MarkKeys(
+            reader.read("WATERMARK_KEY_B64", None, read_mark_key),
+            reader.read("WATERMARK_KEYS_OLD_B64", (), read_mark_keys),
+        ),
         watermark_traces=reader.integer("WATERMARK_TRACES", 10_000, 1, 1_000_000_000),
         evidence_key=reader.read("EVIDENCE_KEY_B64", None, read_key),
     )

@@ -74,11 +74,11 @@ def test_missing_keys_are_generated_once_and_stay(tmp_path: Path) -> None:
     names = ("WATERMARK_KEY_B64", "EVIDENCE_KEY_B64")
     assert [first[name] for name in names] == [again[name] for name in names]
     settings = load_settings(environ)
-    assert settings.watermark_key == MarkKey(read_key(first["WATERMARK_KEY_B64"]))
+    assert settings.mark_keys.current == MarkKey(read_key(first["WATERMARK_KEY_B64"]))
     assert settings.evidence_key == read_key(first["EVIDENCE_KEY_B64"])
 
 
 def test_a_key_of_the_environment_wins_and_none_is_generated_beside_it(tmp_path: Path) -> None:
     environ = {"VAR_DIR": str(tmp_path), "WATERMARK_KEY_B64": WRITTEN[0]}
     assert "WATERMARK_KEY_B64" not in prepare_values(tmp_path, environ)
-    assert load_settings(environ).watermark_key == MarkKey(KEYS[0])
+    assert load_settings(environ).mark_keys.current == MarkKey(KEYS[0])

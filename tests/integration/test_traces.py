@@ -96,13 +96,14 @@ def test_no_name_and_no_key_is_in_a_log_in_redis_or_in_the_copy(
     job = trace(service, token, output_path(copies.jobs[0]), asset_file_id=copies.asset)
     assert job["trace"]["verdict"] == "match"
     settings = load_settings(service.environ)
-    assert settings.watermark_key is not None
+    key = settings.mark_keys.current
+    assert key is not None
     client = connect(settings.redis_url)
-    kept = [client.dump(key) for key in client.scan_iter()]
+    kept = [client.dump(name) for name in client.scan_iter()]
     texts = [service.log().encode(), output_path(copies.jobs[0]).read_bytes(), *(each or b"" for each in kept)]
     row = service.store.as_service().list_items("watermark_issues", {"job_id": copies.jobs[0]["jobId"]})[0]
-    secrets = [FANS[0].encode(), b"fan-7", settings.watermark_key.secret.hex().encode(), row["trace_id"].encode()]
-    secrets += [settings.watermark_key.marking.hex().encode()]
+    secrets = [FANS[0].encode(), b"fan-7", key.secret.hex().encode(), row["trace_id"].encode()]
+    secrets += [key.marking.hex().encode()]
     assert [secret for secret in secrets for text in texts if secret in text] == []
 
 

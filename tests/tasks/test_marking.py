@@ -80,5 +80,5 @@ def test_doctor_names_missing_keys_and_shows_none(settings: Settings) -> None:
     missing = list(key_findings(settings))
     assert [finding.verdict for finding in missing] == ["problem", "problem"]
     assert "WATERMARK_KEY_B64" in missing[0].found
-    [found] = key_findings(replace(settings, watermark_key=NEW, watermark_keys_old=(OLD,), evidence_key=b"e" * 32))
+    [found] = key_findings(replace(settings, mark_keys=MarkKeys(NEW, (OLD,)), evidence_key=b"e" * 32))
     assert (found.verdict, found.found) == ("ok", f"marks are made with {NEW.id}, read with {OLD.id} too")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from geniequeue.jobs.job import Lease
-from geniequeue.keys import MarkKey
+from geniequeue.keys import MarkKey, MarkKeys
 from geniequeue.marks.assets import Asset, Assets
 from geniequeue.marks.issues import ISSUES, Issue, Issues, draw_trace_id, issue_id_of, written
 from tests.core.test_producer import World, world  # noqa: F401 - the fixture
@@ -52,7 +52,7 @@ class Case:
         job_id = world.item()
         world.accept(job_id)
         self.run = world.run_of(job_id)
-        settings = replace(services.settings, watermark_key=CURRENT, watermark_keys_old=(OLD,))
+        settings = replace(services.settings, mark_keys=MarkKeys(CURRENT, (OLD,)))
         self.services = replace(services, settings=settings)
         self.owner_id = self.run.spec.owner_id
         self.asset = Asset(str(uuid.uuid4()), self.owner_id, str(uuid.uuid4()), "00" * 32, 800, 600)
