@@ -45,7 +45,9 @@ def perform(attempt: Attempt, folder: Path) -> Completed:
     readings, planned = _of_asset(looks, asset_file_id) if asset_file_id else _of_unknown(looks)
     readings, accused = _with_copies_of_copies(looks, readings, planned)
     bound = _bound(looks, readings, planned)
-    answer = {**answer_of(readings, accused, bound), "keys": looks.key_ids, "unknown_keys": sorted(looks.unknown_keys)}
+    unknown = sorted(looks.unknown_keys)
+    found = answer_of(readings, accused, bound, unreadable=bool(unknown))
+    answer = {**found, "keys": looks.key_ids, "unknown_keys": unknown}
     told = {name: answer[name] for name in ("verdict", "assets", "copies", "looks")}
     log.info("leak traced", **told)
     made = evidence(looks, seed, answer, readings, accused)

@@ -120,22 +120,29 @@ def last_of_chains(accused: Sequence[Accused]) -> list[Accused]:
     return sorted((each for each in accused if each.issue.id not in earlier), key=lambda each: -each.score)
 
 
-def verdict_of(readings: Sequence[Reading], accused: Sequence[Accused]) -> Verdict:
-    """Return the word for what was found."""
+def verdict_of(readings: Sequence[Reading], accused: Sequence[Accused], *, unreadable: bool = False) -> Verdict:
+    """Return the word for what was found.
+
+    Args:
+        unreadable: copies are on record whose key the service has no more.
+    """
     if not any(each.copies for each in readings):
-        return "no_marked_asset"
+        return "inconclusive" if unreadable else "no_marked_asset"
     if not accused:
         return "inconclusive"
     return "match" if len(accused) == 1 else "several"
 
 
-def answer_of(readings: Sequence[Reading], accused: Sequence[Accused], bound: Bound) -> dict[str, Any]:
+def answer_of(
+    readings: Sequence[Reading], accused: Sequence[Accused], bound: Bound, *, unreadable: bool = False
+) -> dict[str, Any]:
     """Return the answer as the job shows it, in JSON.
 
     Args:
         accused: none where no score reaches the threshold.
+        unreadable: as of `verdict_of`.
     """
-    verdict = verdict_of(readings, accused)
+    verdict = verdict_of(readings, accused, unreadable=unreadable)
     shown = _shown(readings, accused)
     return {
         "verdict": verdict,

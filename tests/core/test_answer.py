@@ -92,7 +92,10 @@ def test_a_copy_of_a_copy_is_named_with_its_chain_and_not_beside_it() -> None:
 
 def test_without_a_copy_on_record_there_is_nothing_to_compare() -> None:
     assert verdict_of([], []) == "no_marked_asset"
-    assert verdict_of([replace(reading(copies=0), registration=None)], []) == "no_marked_asset"
+    unseen = replace(reading(copies=0), registration=None)
+    assert verdict_of([unseen], []) == "no_marked_asset"
+    # there are some, marked with a key that was lost
+    assert verdict_of([unseen], [], unreadable=True) == "inconclusive"
 
 
 def test_the_smallest_bound_that_is_told_is_not_zero() -> None:
