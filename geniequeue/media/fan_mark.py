@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import pyvips
 
@@ -32,6 +33,8 @@ PLANE_ROLE = "plane"
 READ_BACK_SCORE = 15.0
 """What a fresh copy has to score: far above the threshold of any trace (10 for a million copies), or it is no use."""
 _PLANE_NAME = "plane.png"
+_READ_BACK_PX = 1536
+"""Longest side of the copy as it is read back, half as much again as of what is kept of the asset."""
 
 
 def apply_steganographic_watermark(work: Work) -> list[Output]:
@@ -102,9 +105,12 @@ def _read_back(work: Work, name: str, plane: pixels.Bytes, shape: tuple[int, ...
         InputError: the mark does not come through the encoder.
     """
     copy = load(work.out_dir / name, work.limits, animated=False)
-    leak = luma_of(pixels.rgb_of(copy.image)).astype(np.float32)
-    if leak.shape != shape:
+    luma = luma_of(pixels.rgb_of(copy.image))
+    if luma.shape != shape:
         raise VerifyError(f"expected a copy of {shape[1]} x {shape[0]} pixels, got another size; try again")
+    share = min(1.0, _READ_BACK_PX / max(shape))
+    size = max(1, round(shape[1] * share)), max(1, round(shape[0] * share))
+    leak = np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.float32)
     key, asset = bytes.fromhex(params["key"]), params["asset"]
     reading = read(reference(plane, (shape[1], shape[0])), leak, key, asset, thorough=False)
     score = float(scores(reading.chips, key, asset, np.array([int(params["trace_id"], 16)], np.uint64))[0])
