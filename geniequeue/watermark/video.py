@@ -10,18 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from geniequeue.watermark.arrays import Bytes, Field, field
+from geniequeue.watermark.arrays import Bytes, Field, Matrix, field
 from geniequeue.watermark.derivation import CHIPS, Codes
 from geniequeue.watermark.detector import frame_chips
 from geniequeue.watermark.embedding import LEAST_SIDE_PX, CannotCarry
 from geniequeue.watermark.pattern import BLIND_SHIFT_BITS, carrier, flat_pattern
 from geniequeue.watermark.plane import LONGEST_SIDE_PX
 from geniequeue.watermark.reading import LEAST_CORRELATION, Registration, reference
-from geniequeue.watermark.registration.alignment import AFFINE, FINE_SCHEDULE, Aligner, Alignment
+from geniequeue.watermark.registration.alignment import AFFINE, Aligner, Alignment
 from geniequeue.watermark.registration.register import Match, register
-from geniequeue.watermark.resample import cubic_rows
+from geniequeue.watermark.resample import cubic_rows, scaling
 from geniequeue.watermark.residual import residual_of
 from geniequeue.watermark.timeline import Sighting, Thumbnails, pieces_of
 
@@ -32,6 +33,8 @@ _SURE = 0.45
 _LEAST_SIGHTING = 0.4
 _AROUND_S = 0.25
 _FOCUS_SIDE = 300
+# Frames that agree on one map; how much better another map must fit than the whole frame; how far a frame may move it.
+_AGREEING, _PREFERENCE, _DRIFT_PX = 6, 0.01, 2.0
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ def read_video(thumbnails: Thumbnails, original: Frames, leak: Iterable[Frame], 
     if laid is None:
         return _nothing()
     moments = reader.moments(frames, laid)
+    laid = reader.agreed(moments, laid)
     read = [(frame.time_s, reader.read(frame, time_s, laid)) for frame, time_s in moments]
     good = [(time_s, found) for time_s, found in read if found is not None]
     if not good:
@@ -187,7 +191,7 @@ class _Reader:
         shape = self._shape()
         seen: list[tuple[Frame, float]] = []
         for frame in frames:
-            leak = np.ascontiguousarray(field(frame.luma)[:, ::-1] if laid.mirrored else field(frame.luma))
+            leak = _oriented(frame, laid)
             values = self._thumbnails.under(leak, laid.alignment.matrix, shape)
             index = int(values.argmax())
             if values[index] > _LEAST_SIGHTING:
@@ -197,24 +201,83 @@ class _Reader:
         pieces = pieces_of([frame.time_s for frame, _ in seen], [time_s for _, time_s in seen])
         return [(seen[i][0], piece.original_time(seen[i][0].time_s)) for piece in pieces for i in piece.frames]
 
-    def read(self, frame: Frame, time_s: float, laid: Match) -> _Read | None:
-        """Chips of one frame against the original's frame of the same moment, found by alignment."""
-        leak = np.ascontiguousarray(field(frame.luma)[:, ::-1] if laid.mirrored else field(frame.luma))
+    def agreed(self, moments: list[tuple[Frame, float]], laid: Match) -> Match:
+        """One map for the whole leak.
+
+        A pan can be taken for a shift of the crop, frame by frame; over many frames only one map fits. A leak that
+        shows the whole frame is so common that it is preferred unless it fits worse.
+        """
+        some = moments[:: max(1, len(moments) // _AGREEING)]
+        shape, matrix = self._shape(), laid.alignment.matrix
+        for _ in range(2):
+            found = [self._focused(_oriented(f, laid), t, matrix, iterations=4) for f, t in some]
+            good = [one[0].matrix for one in found if one is not None and one[0].correlation > LEAST_CORRELATION]
+            matrix = _median(good, shape) if good else matrix
+        leak_shape = laid.leak.shape
+        whole = scaling(leak_shape[1] / shape[1], leak_shape[0] / shape[0])
+        fits = [self._fit(some, laid, candidate) for candidate in (whole, matrix)]
+        chosen = whole if fits[0] > fits[1] - _PREFERENCE else matrix
+        return Match(laid.kind, laid.leak, laid.mirrored, Alignment(chosen, max(fits)))
+
+    def _fit(self, some: list[tuple[Frame, float]], laid: Match, matrix: Matrix) -> float:
+        found = [self._focused(_oriented(frame, laid), time_s, matrix, iterations=0) for frame, time_s in some]
+        return float(np.mean([one[0].correlation if one else 0.0 for one in found])) if found else 0.0
+
+    def _focused(
+        self, leak: Field, time_s: float, matrix: Matrix, *, iterations: int
+    ) -> tuple[Alignment, Frame] | None:
+        """The original's frame around this time that agrees best under the map, refined by some iterations."""
         best: tuple[Alignment, Frame] | None = None
         for candidate in self._original(time_s - _AROUND_S, time_s + _AROUND_S):
-            aligned = Aligner(field(candidate.luma), leak).run(laid.alignment.matrix, _FOCUS_SIDE, 3, AFFINE)
+            aligned = Aligner(field(candidate.luma), leak).run(matrix, _FOCUS_SIDE, iterations, AFFINE)
             if best is None or aligned.correlation > best[0].correlation:
                 best = aligned, candidate
+        return best
+
+    def read(self, frame: Frame, time_s: float, laid: Match) -> _Read | None:
+        """Chips of one frame against the original's frame of the same moment, found by alignment."""
+        leak = _oriented(frame, laid)
+        best = self._focused(leak, time_s, laid.alignment.matrix, iterations=0)
         if best is None or best[0].correlation < LEAST_CORRELATION:
             return None
         plane = field(best[1].luma)
-        alignment = Aligner(plane, leak).full(best[0].matrix, FINE_SCHEDULE[-2:])
-        if alignment.correlation < 2 * LEAST_CORRELATION:
+        alignment = Aligner(plane, leak).run(best[0].matrix, max(plane.shape), 0, AFFINE)
+        finer = Aligner(plane, leak).run(best[0].matrix, max(plane.shape), 3, AFFINE)
+        if (
+            finer.correlation > alignment.correlation
+            and _drift(finer.matrix, alignment.matrix, plane.shape) < _DRIFT_PX
+        ):
+            alignment = finer
+        if alignment.correlation < LEAST_CORRELATION:
             return None
         match = Match(laid.kind, leak, laid.mirrored, alignment)
         residual = residual_of(plane, match)
         carried = carrier(self._key, f"{self._asset}#{group_of(best[1].time_s)}", plane.shape)
         return _Read(frame_chips(plane, residual, carried), best[1].time_s, match, float(residual.inside.mean()))
+
+
+def _oriented(frame: Frame, laid: Match) -> Field:
+    leak = field(frame.luma)
+    return np.ascontiguousarray(leak[:, ::-1]) if laid.mirrored else leak
+
+
+def _corners(matrix: Matrix, shape: tuple[int, ...]) -> Matrix:
+    """(4, 2): where the plane's corners lie in the leak."""
+    corners = np.array([[0, 0, 1], [shape[1], 0, 1], [shape[1], shape[0], 1], [0, shape[0], 1.0]])
+    mapped = corners @ matrix.T
+    return np.asarray(mapped[:, :2] / mapped[:, 2:], np.float64)
+
+
+def _drift(first: Matrix, second: Matrix, shape: tuple[int, ...]) -> float:
+    """How far apart two maps lay the corners, in pixels of the leak."""
+    return float(np.abs(_corners(first, shape) - _corners(second, shape)).max())
+
+
+def _median(matrices: list[Matrix], shape: tuple[int, ...]) -> Matrix:
+    """The map whose corners are the medians of the corners."""
+    target = np.median([_corners(matrix, shape) for matrix in matrices], 0)
+    source = _corners(np.eye(3), shape)
+    return np.asarray(cv2.getPerspectiveTransform(field(source), field(target)), np.float64)
 
 
 def _aligned(plane: Field, leak: Field, sighting: Sighting) -> Match:
