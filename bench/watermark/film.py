@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.watermark.attacks import Picture, as_picture
+from geniequeue.watermark.following import Frame
 from geniequeue.watermark.timeline import PER_SECOND, Thumbnails, thumbnail
-from geniequeue.watermark.video import GROUP_S, MOST_FRAMES, Frame, mark_pictures, plane_size
+from geniequeue.watermark.video import GROUP_S, MOST_FRAMES, mark_pictures, plane_size
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 WIDTH, HEIGHT, RATE, SECONDS = 1280, 720, 30, 20

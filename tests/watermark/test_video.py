@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import cv2
 import numpy as np
@@ -21,12 +22,19 @@ WIDTH, HEIGHT, RATE, SECONDS = 640, 360, 10, 12
 NAMED_FROM = threshold(1000, 1, 10_000)
 
 
+@cache
+def scene(number: int) -> Picture:
+    return luma_of(landscape(6 + number, 960, 540))
+
+
+@cache
 def shown_at(time_s: float) -> Picture:
-    """Luma of a pan over a landscape."""
-    left, top = 20 + 12 * time_s, 30 + 20 * np.sin(time_s / 2)
-    matrix = np.float32([[1, 0, left], [0, 1, top]])
+    """Luma: three scenes of four seconds, over each a pan and a zoom."""
+    t = time_s % 4
+    left, top, zoom = 20 + 12 * t, 30 + 20 * np.sin(t / 2), 1 + 0.05 * t
+    matrix = np.float32([[zoom, 0, left], [0, zoom, top]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(luma_of(landscape(6, 960, 540)), matrix, (WIDTH, HEIGHT), flags=flags)
+    return cv2.warpAffine(scene(int(time_s / 4)), matrix, (WIDTH, HEIGHT), flags=flags)
 
 
 def between(start_s: float, end_s: float) -> Iterator[Frame]:
