@@ -18,8 +18,9 @@ from geniequeue.watermark.timeline import Sighting, Thumbnails, pieces_of
 # Correlation of two frames: surely the same, barely the same; of thumbnails that may show the same.
 _SURE, _LEAST, _LEAST_SIGHTING = 0.45, 0.3, 0.4
 # Frames that are laid from scratch, sightings of each that are tried, and of these by features, which take a second.
-_TRIED, _SIGHTINGS, _BY_FEATURES = 5, 6, 2
-_ENOUGH_SHARE = 0.7
+_TRIED, _SIGHTINGS, _BY_FEATURES = 4, 6, 2
+# Frames that every map is tested with.
+_TESTED = 8
 _AROUND_S = 0.25
 _FOCUS_SIDE = 300
 # Frames that agree on one map; how much better another map must fit than the whole frame; how far a frame may move it.
@@ -58,15 +59,23 @@ class Follower:
 
     def laid(self, frames: list[Frame]) -> Match | None:
         """How the leak lies on the original: of some frames' maps the one under which most frames are found again."""
-        best, most = None, 0
+        candidates: list[Match] = []
         for frame in frames[:: max(1, len(frames) // _TRIED)]:
             for found in self._candidates(frame):
-                count = len(self.moments(frames, found))
-                if count > most:
-                    best, most = found, count
-                if most >= _ENOUGH_SHARE * len(frames):
-                    return best
-        return best
+                if not any(self._alike(found, known) for known in candidates):
+                    candidates.append(found)
+        some = frames[:: max(1, len(frames) // _TESTED)]
+        return max(candidates, key=lambda found: self._support(some, found), default=None)
+
+    def _alike(self, one: Match, other: Match) -> bool:
+        """Whether two maps lay the corners within one per cent of the picture of each other."""
+        drift = _corners(one.alignment.matrix, self._shape) - _corners(other.alignment.matrix, self._shape)
+        return one.mirrored == other.mirrored and float(np.abs(drift).max()) < max(one.leak.shape) / 100
+
+    def _support(self, frames: list[Frame], laid: Match) -> float:
+        """Sum of the thumbnails' correlations with those frames that lie on common pieces of time."""
+        times = {id(frame) for frame, _ in self.moments(frames, laid)}
+        return sum(value for frame, _, value in self._seen(frames, laid) if id(frame) in times)
 
     def _candidates(self, frame: Frame) -> Iterator[Match]:
         leak = field(frame.luma)
@@ -87,16 +96,19 @@ class Follower:
 
     def moments(self, frames: list[Frame], laid: Match) -> Moments:
         """Frames of the leak with their times in the original; frames on no common piece of time are left out."""
-        seen: Moments = []
+        seen = list(self._seen(frames, laid))
+        if len(frames) < 3:
+            return [(frame, time_s) for frame, time_s, _ in seen]
+        pieces = pieces_of([frame.time_s for frame, _, _ in seen], [time_s for _, time_s, _ in seen])
+        return [(seen[i][0], piece.original_time(seen[i][0].time_s)) for piece in pieces for i in piece.frames]
+
+    def _seen(self, frames: list[Frame], laid: Match) -> Iterator[tuple[Frame, float, float]]:
+        """Frame, time of the thumbnail that is most like it under the map, and how much."""
         for frame in frames:
             values = self._thumbnails.under(_oriented(frame, laid), laid.alignment.matrix, self._shape)
             index = int(values.argmax())
             if values[index] > _LEAST_SIGHTING:
-                seen.append((frame, self._thumbnails.times_s[index]))
-        if len(frames) < 3:
-            return seen
-        pieces = pieces_of([frame.time_s for frame, _ in seen], [time_s for _, time_s in seen])
-        return [(seen[i][0], piece.original_time(seen[i][0].time_s)) for piece in pieces for i in piece.frames]
+                yield frame, self._thumbnails.times_s[index], float(values[index])
 
     def agreed(self, moments: Moments, laid: Match) -> Match:
         """One map for the whole leak.
