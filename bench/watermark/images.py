@@ -35,7 +35,12 @@ def run(*, quick: bool = False) -> Iterable[str]:
     with ProcessPoolExecutor(2) as pool:
         for found in pool.map(attacked, chosen):
             results += found
-    yield f"named from z = {NAMED_FROM:.1f} (100,000 copies, 10,000 traces); {len(chosen)} photographs"
+    yield from lines(results)
+
+
+def lines(results: list[Result]) -> Iterable[str]:
+    """The two tables of these results."""
+    yield f"named from z = {NAMED_FROM:.1f} (100,000 copies, 10,000 traces); {len({r[1] for r in results})} photographs"
     for title, names in (("basic", list(BASIC)), ("hard", [*HARD, COLLAGE])):
         yield f"{title:38s} named    z least  median  highest other"
         yield from (_row(name, [r for r in results if r[0] == name]) for name in names)

@@ -21,15 +21,15 @@ class CannotCarry(ValueError):
     """The picture is too small or too flat for a mark; the message says which."""
 
 
-def check_can_carry(plane: Bytes) -> None:
-    """Refuse a plane whose mark could not be read again, or would be seen.
+def check_can_carry(plane: Bytes, size: tuple[int, int]) -> None:
+    """Refuse a picture of this width and height whose mark could not be read again, or would be seen.
 
     Raises:
-        CannotCarry: shorter side below 200 pixels, or hardly any detail at all.
+        CannotCarry: shorter side of the plane below 200 pixels, or hardly any detail at all.
     """
     if min(plane.shape) < LEAST_SIDE_PX:
-        size = f"{plane.shape[1]}x{plane.shape[0]}"
-        raise CannotCarry(f"expected at least {LEAST_SIDE_PX} pixels on the shorter side, got {size}")
+        wanted = f"at least {LEAST_SIDE_PX} pixels on the shorter side, and the longer at most five times that side"
+        raise CannotCarry(f"expected {wanted}, got {size[0]}x{size[1]}")
     if float((activity(field(plane)) > 0.3).mean()) < LEAST_ACTIVE_SHARE:
         raise CannotCarry("expected a picture with some detail, got one that is nearly all flat colour")
 
@@ -48,9 +48,9 @@ def embed(rgb: Bytes, plane: Bytes, key: bytes, asset: str, trace_id: int, *, st
     Raises:
         CannotCarry: too small or too flat; the message is a sentence for the user.
     """
-    check_can_carry(plane)
-    mark = mark_pattern(plane, key, asset, trace_id, strength=strength)
     height, width = rgb.shape[:2]
+    check_can_carry(plane, (width, height))
+    mark = mark_pattern(plane, key, asset, trace_id, strength=strength)
     wide = field((cubic_rows(width, mark.shape[1]) @ mark.T).T)
     rows = cubic_rows(height, mark.shape[0])
     marked = np.empty_like(rgb)

@@ -9,6 +9,8 @@ from geniequeue.watermark.arrays import Field, field, gauss
 
 FLOOR, SLOPE = 0.55, 0.22
 LEAST, MOST = 0.7, 3.6
+# In smooth dark places a mark of the usual least amplitude showed as faint mottling: less of it below a luma of 140.
+DARK, DARK_SHARE, BRIGHT = 50.0, 0.4, 140.0
 
 
 def activity(plane: Field) -> Field:
@@ -20,4 +22,7 @@ def activity(plane: Field) -> Field:
 
 def tolerance(plane: Field) -> Field:
     """Relative amplitude for (h, w) float32 luma 0 to 255: grows with local activity (contrast masking)."""
-    return gauss(field(np.clip(FLOOR + SLOPE * activity(plane), LEAST, MOST)), 1.5)
+    light = np.clip((gauss(plane, 6) - DARK) / (BRIGHT - DARK), 0, 1)
+    least = LEAST * (DARK_SHARE + (1 - DARK_SHARE) * light)
+    below = FLOOR * least / LEAST + SLOPE * activity(plane)
+    return gauss(field(np.clip(below, least, MOST)), 1.5)

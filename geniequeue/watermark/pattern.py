@@ -71,10 +71,15 @@ def _tiled(values: Field, shape: tuple[int, int]) -> Field:
 
 
 def _limited(grey: Field, mark: Field) -> Field:
-    """Scale a mark down to what PSNR and SSIM allow; 1 - SSIM goes with the square of the amplitude."""
+    """Scale a mark down to what PSNR and SSIM allow, as rounded to whole steps of luma.
+
+    1 - SSIM goes nearly with the square of the amplitude, so two steps are enough.
+    """
     mark = field(mark * min(1.0, 255 / 10 ** (PSNR_DB / 20) / max(float(mark.std()), 1e-9)))
-    loss = max(1e-6, 1 - ssim(grey, grey + mark))
-    return field(mark * min(1.0, np.sqrt((1 - LEAST_SSIM) / loss)))
+    for _ in range(2):
+        loss = max(1e-6, 1 - ssim(grey, field(np.rint(grey + mark))))
+        mark = field(mark * min(1.0, np.sqrt((1 - LEAST_SSIM) / loss)))
+    return mark
 
 
 def ssim(first: Field, second: Field) -> float:

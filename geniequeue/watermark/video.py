@@ -7,7 +7,7 @@ after; those are read one by one, each against the original's frame of the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,34 +16,19 @@ from geniequeue.watermark.arrays import Bytes, Field, field
 from geniequeue.watermark.derivation import CHIPS, Codes
 from geniequeue.watermark.detector import frame_chips
 from geniequeue.watermark.embedding import LEAST_SIDE_PX, CannotCarry
+from geniequeue.watermark.following import Follower, Frame, Frames, Pair
 from geniequeue.watermark.pattern import BLIND_SHIFT_BITS, carrier, flat_pattern
 from geniequeue.watermark.plane import LONGEST_SIDE_PX
-from geniequeue.watermark.reading import LEAST_CORRELATION, Registration, reference
-from geniequeue.watermark.registration.alignment import AFFINE, FINE_SCHEDULE, Aligner, Alignment
-from geniequeue.watermark.registration.register import Match, register
+from geniequeue.watermark.reading import Registration
 from geniequeue.watermark.resample import cubic_rows
 from geniequeue.watermark.residual import residual_of
-from geniequeue.watermark.timeline import Sighting, Thumbnails, pieces_of
+from geniequeue.watermark.timeline import Thumbnails
+
+__all__ = ["Frame", "Frames", "Thumbnails", "VideoReading", "group_of", "mark_pictures", "plane_size", "read_video"]
 
 GROUPS, GROUP_S = 4, 4.0
 AMPLITUDE = 1.4
 MOST_FRAMES = 40
-_SURE = 0.45
-_LEAST_SIGHTING = 0.4
-_AROUND_S = 0.25
-_FOCUS_SIDE = 300
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A moment of a video: seconds from its beginning and (H, W) uint8 luma."""
-
-    time_s: float
-    luma: Bytes
-
-
-# Frames of the original from start to end in seconds, at most 1024 pixels wide or high.
-Frames = Callable[[float, float], Iterable[Frame]]
 
 
 @dataclass(frozen=True)
@@ -101,127 +86,26 @@ def read_video(thumbnails: Thumbnails, original: Frames, leak: Iterable[Frame], 
         key: the system's secret.
         asset: the original's file id.
     """
-    reader = _Reader(thumbnails, original, key, asset)
+    follower = Follower(thumbnails, original)
     frames = list(leak)
-    laid = reader.laid(frames)
+    laid = follower.laid(frames)
     if laid is None:
-        return _nothing()
-    moments = reader.moments(frames, laid)
-    read = [(frame.time_s, reader.read(frame, time_s, laid)) for frame, time_s in moments]
-    good = [(time_s, found) for time_s, found in read if found is not None]
-    if not good:
-        return _nothing()
-    chips = field(np.sum([found.chips for _, found in good], 0))
-    best = max((found for _, found in good), key=lambda found: found.match.alignment.correlation)
-    return VideoReading(chips, best.registration, tuple((time_s, found.time_s) for time_s, found in good))
+        return VideoReading(np.zeros(CHIPS, np.float32), Registration(False, "none", np.eye(3), 0.0, 0.0, False), ())
+    moments = follower.moments(frames, laid)
+    laid = follower.agreed(moments, laid)
+    found = [follower.matched(frame, time_s, laid) for frame, time_s in moments]
+    read = [_read(pair, key, asset) for pair in found if pair is not None]
+    if not read:
+        return VideoReading(np.zeros(CHIPS, np.float32), Registration(False, laid.kind, np.eye(3), 0.0, 0.0, False), ())
+    best = max((registration for _, registration, _ in read), key=lambda registration: registration.correlation)
+    return VideoReading(field(np.sum([chips for chips, _, _ in read], 0)), best, tuple(seen for _, _, seen in read))
 
 
-def _nothing() -> VideoReading:
-    return VideoReading(np.zeros(CHIPS, np.float32), Registration(False, "none", np.eye(3), 0.0, 0.0, False), ())
-
-
-@dataclass(frozen=True)
-class _Read:
-    chips: Field
-    time_s: float
-    match: Match
-    overlap: float
-
-    @property
-    def registration(self) -> Registration:
-        aligned = self.match.alignment
-        return Registration(
-            True, self.match.kind, aligned.matrix, self.overlap, aligned.correlation, self.match.mirrored
-        )
-
-
-class _Reader:
-    """One original while one leak is read."""
-
-    def __init__(self, thumbnails: Thumbnails, original: Frames, key: bytes, asset: str) -> None:
-        self._thumbnails, self._original, self._key, self._asset = thumbnails, original, key, asset
-        self._plane_shape: tuple[int, ...] | None = None
-
-    def laid(self, frames: list[Frame]) -> Match | None:
-        """How the leak lies on the original, from the first frame where features or windows agree well."""
-        best: Match | None = None
-        for frame in frames[:: max(1, len(frames) // 8)]:
-            found = self._laid(frame)
-            if found and (best is None or found.alignment.correlation > best.alignment.correlation):
-                best = found
-            if best and best.alignment.correlation > _SURE:
-                return best
-        return best if best and best.alignment.correlation > 2 * LEAST_CORRELATION else None
-
-    def _laid(self, frame: Frame) -> Match | None:
-        leak = field(frame.luma)
-        shape = self._shape()
-        best: Match | None = None
-        for sighting in self._thumbnails.sightings(leak, shape, best=6):
-            plane = self._plane_near(sighting.time_s)
-            if plane is None:
-                continue
-            found = _aligned(plane, leak, sighting)
-            if found.alignment.correlation <= _SURE:
-                found = max((found, _by_features(plane, leak)), key=lambda match: match.alignment.correlation)
-            if best is None or found.alignment.correlation > best.alignment.correlation:
-                best = found
-            if best.alignment.correlation > _SURE:
-                break
-        return best
-
-    def _shape(self) -> tuple[int, ...]:
-        if self._plane_shape is None:
-            start_s = self._thumbnails.times_s[0]
-            self._plane_shape = next(iter(self._original(start_s, start_s + 1.0))).luma.shape
-        return self._plane_shape
-
-    def _plane_near(self, time_s: float) -> Field | None:
-        near = min(
-            self._original(time_s - _AROUND_S, time_s + _AROUND_S), key=lambda f: abs(f.time_s - time_s), default=None
-        )
-        return None if near is None else field(near.luma)
-
-    def moments(self, frames: list[Frame], laid: Match) -> list[tuple[Frame, float]]:
-        """Frames of the leak with their times in the original; frames on no common piece of time are left out."""
-        shape = self._shape()
-        seen: list[tuple[Frame, float]] = []
-        for frame in frames:
-            leak = np.ascontiguousarray(field(frame.luma)[:, ::-1] if laid.mirrored else field(frame.luma))
-            values = self._thumbnails.under(leak, laid.alignment.matrix, shape)
-            index = int(values.argmax())
-            if values[index] > _LEAST_SIGHTING:
-                seen.append((frame, self._thumbnails.times_s[index]))
-        if len(seen) < 3:
-            return seen
-        pieces = pieces_of([frame.time_s for frame, _ in seen], [time_s for _, time_s in seen])
-        return [(seen[i][0], piece.original_time(seen[i][0].time_s)) for piece in pieces for i in piece.frames]
-
-    def read(self, frame: Frame, time_s: float, laid: Match) -> _Read | None:
-        """Chips of one frame against the original's frame of the same moment, found by alignment."""
-        leak = np.ascontiguousarray(field(frame.luma)[:, ::-1] if laid.mirrored else field(frame.luma))
-        best: tuple[Alignment, Frame] | None = None
-        for candidate in self._original(time_s - _AROUND_S, time_s + _AROUND_S):
-            aligned = Aligner(field(candidate.luma), leak).run(laid.alignment.matrix, _FOCUS_SIDE, 3, AFFINE)
-            if best is None or aligned.correlation > best[0].correlation:
-                best = aligned, candidate
-        if best is None or best[0].correlation < LEAST_CORRELATION:
-            return None
-        plane = field(best[1].luma)
-        alignment = Aligner(plane, leak).full(best[0].matrix, FINE_SCHEDULE[-2:])
-        if alignment.correlation < 2 * LEAST_CORRELATION:
-            return None
-        match = Match(laid.kind, leak, laid.mirrored, alignment)
-        residual = residual_of(plane, match)
-        carried = carrier(self._key, f"{self._asset}#{group_of(best[1].time_s)}", plane.shape)
-        return _Read(frame_chips(plane, residual, carried), best[1].time_s, match, float(residual.inside.mean()))
-
-
-def _aligned(plane: Field, leak: Field, sighting: Sighting) -> Match:
-    oriented = np.ascontiguousarray(leak[:, ::-1]) if sighting.mirrored else leak
-    return Match("thumbnails", oriented, sighting.mirrored, Aligner(plane, oriented).full(sighting.matrix))
-
-
-def _by_features(plane: Field, leak: Field) -> Match:
-    kept = reference(np.clip(plane, 0, 255).astype(np.uint8), (plane.shape[1], plane.shape[0]))
-    return register(kept, leak, thorough=False)
+def _read(pair: Pair, key: bytes, asset: str) -> tuple[Field, Registration, tuple[float, float]]:
+    """Chips of one frame against the original's frame of the same moment."""
+    match, plane = pair.match, field(pair.original.luma)
+    residual = residual_of(plane, match)
+    carried = carrier(key, f"{asset}#{group_of(pair.original.time_s)}", plane.shape)
+    aligned, overlap = match.alignment, float(residual.inside.mean())
+    registration = Registration(True, match.kind, aligned.matrix, overlap, aligned.correlation, match.mirrored)
+    return frame_chips(plane, residual, carried), registration, (pair.leak_s, pair.original.time_s)
