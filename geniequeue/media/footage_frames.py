@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from geniequeue.watermark.video import MOST_FRAMES, Frame
 LONGEST_PX = 1280
 _RAW = "frames.gray"
 _SPREAD = 4
+_CHUNK_S, _KEPT_CHUNKS = 0.6, 6
+"""Frames are decoded so many seconds at a time, and the last ones kept: neighbours are asked for again and again."""
 
 
 def starts_s(clip: Clip) -> float:
@@ -40,21 +43,26 @@ def around(clip: Clip, size: tuple[int, int], folder: Path) -> Callable[[float, 
     """
     times = times_of(clip)
 
-    def between(start_s: float, end_s: float) -> Iterator[Frame]:
-        first, last = bisect.bisect_left(times, start_s), bisect.bisect_right(times, end_s)
+    @lru_cache(_KEPT_CHUNKS)
+    def chunk(number: int) -> list[Frame]:
+        first, last = (bisect.bisect_left(times, (number + n) * _CHUNK_S) for n in (0, 1))
         if first >= last:
-            return
+            return []
         gap_s = times[first] - times[first - 1] if first else 0.0
         seek = ["-ss", f"{times[first] - gap_s / 4:.5f}"] if first else []
         pictures = _pictures(clip, size, folder, (seek, ""), last - first)
-        yield from (Frame(times[first + n], picture) for n, picture in enumerate(pictures))
+        return [Frame(times[first + n], picture) for n, picture in enumerate(pictures)]
+
+    def between(start_s: float, end_s: float) -> Iterator[Frame]:
+        for number in range(max(0, int(start_s / _CHUNK_S)), int(max(0.0, end_s) / _CHUNK_S) + 1):
+            yield from (frame for frame in chunk(number) if start_s <= frame.time_s <= end_s)
 
     return between
 
 
-def telling(clip: Clip, folder: Path, most: int = MOST_FRAMES) -> list[Frame]:
+def telling(clip: Clip, folder: Path, most: int = MOST_FRAMES, size: tuple[int, int] | None = None) -> list[Frame]:
     """Return the key frames and the frame after each, thinned to `most`, and some in between where these are few."""
-    times, size = times_of(clip), fitted(clip, LONGEST_PX)
+    times, size = times_of(clip), size or fitted(clip, LONGEST_PX)
     keys = [bisect.bisect_left(clip.times, clip.video.pts[place]) for place in clip.video.keys]
     spread = np.linspace(len(times) * 0.1, len(times) * 0.9, _SPREAD).astype(int)
     chosen = sorted({n for n in (*keys, *(key + 1 for key in keys), *map(int, spread)) if n < len(times)})
