@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CACHES := .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup setup-tests system demo up test check chaos directus bench bench-images bench-video bench-api bench-enqueue bench-chaos clean clean-data
+.PHONY: help setup setup-tests system demo up test check chaos directus bench bench-images bench-video bench-api bench-enqueue bench-chaos bench-watermark clean clean-data
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,11 @@ bench-enqueue: setup-tests ## POST and stats against Express with BullMQ, withou
 bench-chaos: setup-tests ## What is lost, run twice and waited for when workers are killed, beside Celery and BullMQ; an hour
 	@scripts/setup-node.sh bench/peers
 	@$(BIN)/python -m bench.chaos
+
+bench-watermark: setup ## Invisible marks under attack, beside two libraries of PyPI; two hours; figures and pictures in bench/results
+	$(BIN)/pip install --quiet --editable ".[bench]"
+	$(BIN)/pip install --quiet --no-deps invisible-watermark==0.2.0 blind-watermark==0.4.4
+	@$(BIN)/python -m bench.watermark --write
 
 clean: ## Delete .venv and caches; var/ stays
 	rm -rf $(VENV) $(CACHES) build *.egg-info

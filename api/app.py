@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask, Response, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
-from api import docs, health, jobs, operations, queue, quota, request_id
+from api import docs, health, jobs, operations, queue, quota, request_id, trace
 from api.auth import SECURITY_SCHEME
 from api.errors import JsonApi
 from api.services import EXTENSION, Services
@@ -51,7 +51,7 @@ def create_app(services: Services) -> Flask:
     app.after_request(_add_headers)
     api = JsonApi(app)
     api.spec.components.security_scheme("bearer", SECURITY_SCHEME)
-    for resource in (queue.bp, jobs.bp, quota.bp, operations.bp):
+    for resource in (queue.bp, jobs.bp, trace.bp, quota.bp, operations.bp):
         api.register_blueprint(resource)
     app.register_blueprint(health.bp)
     app.register_blueprint(docs.bp)

@@ -80,6 +80,14 @@ class MediaRequestSchema(RequestSchema):
             raise ValidationError({"params": error.messages}) from None
 
 
+class TraceRequestSchema(RequestSchema):
+    """Find out whose copy a file is. Without `asset_file_id` the caller's marked files are searched."""
+
+    file_id = UuidText(allow_none=True, metadata={"description": "Id of the stored file that leaked."})
+    input_url = Text(allow_none=True, validate=validate.Length(1, MAX_URL_CHARS))
+    asset_file_id = UuidText(allow_none=True, metadata={"description": "Id of the file that was marked."})
+
+
 class JobsQuerySchema(RequestSchema):
     """Which jobs to list."""
 
@@ -106,6 +114,13 @@ class CancelSchema(OkSchema):
 
     job_id = fields.String(data_key="jobId", metadata={"format": "uuid"})
     state = fields.String(validate=validate.OneOf(["cancelled", "cancelling"]))
+
+
+class EvidenceKeySchema(OkSchema):
+    """What the evidence of a trace is checked with."""
+
+    algorithm = fields.String(metadata={"example": "Ed25519"})
+    public_key = fields.String(metadata={"description": "32 bytes in Base64."})
 
 
 class QueueCountsSchema(Schema):
@@ -177,6 +192,7 @@ class JobSchema(OkSchema):
     retry_count = fields.Integer()
     outputs = fields.List(fields.Nested(OutputSchema))
     input = fields.Dict(allow_none=True, metadata={"description": "What was found in the input file."})
+    trace = fields.Dict(allow_none=True, metadata={"description": "Whose copy a leak was found to be."})
     error = fields.String(allow_none=True)
     reason = fields.String(allow_none=True)
     message = fields.String(allow_none=True)

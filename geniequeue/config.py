@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from geniequeue.errors import SettingsError
+from geniequeue.keys import MarkKeys, read_key, read_mark_key, read_mark_keys
 
 EMBEDDED_FILE = "embedded.env"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -56,6 +57,9 @@ class Settings:
         web_workers, web_threads: processes and threads of the API server.
         writes_per_minute, reads_per_minute: requests of one user that change something, and that only look; 0 for no
             limit.
+        mark_keys: of the marks in copies; without a current one none may be marked.
+        watermark_traces: traces over the system's life, for which the bound on false accusations holds.
+        evidence_key: seed of the Ed25519 key that signs evidence.
     """
 
     var_dir: Path
@@ -89,6 +93,9 @@ class Settings:
     web_threads: int
     writes_per_minute: int
     reads_per_minute: int
+    mark_keys: MarkKeys = field(repr=False)
+    watermark_traces: int
+    evidence_key: bytes | None = field(repr=False)
 
     @property
     def embedded_store(self) -> bool:
@@ -124,11 +131,9 @@ class _Reader:
 
 
 def _integer(raw: str, low: int, high: int) -> int:
-    expected = f"expected a whole number from {low} to {high}, got {raw!r}"
-    if not raw.lstrip("-").isascii() or not raw.lstrip("-").isdigit():
-        raise ValueError(expected)
-    if not low <= int(raw) <= high:
-        raise ValueError(expected)
+    digits = raw.lstrip("-")
+    if not digits.isascii() or not digits.isdigit() or not low <= int(raw) <= high:
+        raise ValueError(f"expected a whole number from {low} to {high}, got {raw!r}")
     return int(raw)
 
 
@@ -285,4 +290,10 @@ def _read(reader: _Reader, var_dir: Path) -> Settings:
         web_threads=reader.integer("WEB_THREADS", 32, 1, 512),
         writes_per_minute=reader.integer("WRITES_PER_MINUTE", 600, 0, 1_000_000),
         reads_per_minute=reader.integer("READS_PER_MINUTE", 6000, 0, 1_000_000),
+        mark_keys=MarkKeys(
+            reader.read("WATERMARK_KEY_B64", None, read_mark_key),
+            reader.read("WATERMARK_KEYS_OLD_B64", (), read_mark_keys),
+        ),
+        watermark_traces=reader.integer("WATERMARK_TRACES", 10_000, 1, 1_000_000_000),
+        evidence_key=reader.read("EVIDENCE_KEY_B64", None, read_key),
     )

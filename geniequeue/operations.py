@@ -19,6 +19,8 @@ from geniequeue import params, params_video
 MEDIA_QUEUE = "media-jobs"
 SCRAPE_QUEUE = "scrape-jobs"
 ONBOARDING_QUEUE = "onboarding-jobs"
+MARKING, TEASING, TRACING = "apply_steganographic_watermark", "create_teaser", "trace_leak"
+"""The operations that need keys and records of issues besides their files."""
 PICTURE_TIME_LIMIT_S = 120.0
 # 1080p takes about as long as it plays on two cores; what takes more than an hour is sent in parts.
 VIDEO_TIME_LIMIT_S = 3600.0
@@ -84,7 +86,7 @@ def _video(
     name: str,
     schema: type[Schema],
     function: str,
-    feature: str = "media_modifications",
+    feature: str | None = "media_modifications",
     *,
     requires: tuple[str, ...] = ("input_file_id",),
     file_params: tuple[str, ...] = (),
@@ -114,11 +116,13 @@ _REGISTERED = (
         "watermark_ops",
         file_params=("watermark_file_id",),
     ),
+    _video(MARKING, params.FanMarkParams, f"fan_mark:{MARKING}", "watermark_ops"),
+    _video(TRACING, params.TraceLeakParams, "leak:trace_leak", None),
     _video("resize_video", params_video.ResizeVideoParams, "video:resize_video"),
     _video("compress_video", params_video.CompressVideoParams, "compress:compress_video"),
     _video("crop_video", params_video.CropVideoParams, "video:crop_video"),
     _video("trim_videos", params_video.TrimVideosParams, "trim:trim_videos"),
-    _video("create_teaser", params_video.CreateTeaserParams, "teaser:create_teaser", "ai_clip_ops"),
+    _video(TEASING, params_video.CreateTeaserParams, "teaser:create_teaser", "ai_clip_ops"),
     _video(
         "join_videos",
         params_video.JoinVideosParams,

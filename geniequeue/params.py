@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,10 @@ GRAVITIES = ("center", "north", "south", "east", "west", "northeast", "northwest
 FITS = ("inside", "cover", "contain", "fill")
 MAX_SIDE_PX = 16384
 MAX_TEXT_CHARS = 500
+MAX_FAN_CHARS = 200
 
+# control characters, halves of surrogates, what is not assigned, separators of lines and paragraphs
+_INVISIBLE = frozenset({"Cc", "Cs", "Cn", "Zl", "Zp"})
 _COLOUR = re.compile(r"#(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})\Z")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _ASPECT = re.compile(r"([1-9][0-9]{0,4}):([1-9][0-9]{0,4})\Z")
@@ -174,3 +178,35 @@ class ApplyWatermarkParams(ParamsSchema):
             raise ValidationError("give either watermark_text or watermark_file_id", "watermark_text")
         if "watermark_text" in data and not data["watermark_text"].strip():
             raise ValidationError("expected text that shows, got only blanks", "watermark_text")
+
+
+class FanText(fields.String):
+    """What the web app calls a fan: bounded text on one line, without a control character or an invisible one."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        del attr, data, kwargs
+        # what was sent is not repeated: the name of a fan stands in no answer and no log
+        if not isinstance(value, str):
+            raise ValidationError("expected text")
+        if not value.strip() or len(value) > MAX_FAN_CHARS:
+            raise ValidationError(f"expected 1 to {MAX_FAN_CHARS} characters that are not all blanks")
+        if any(unicodedata.category(c) in _INVISIBLE for c in value):
+            raise ValidationError("control characters are not allowed")
+        return value
+
+
+class FanMarkParams(ParamsSchema):
+    """`strength` 1 is the strongest that is not seen; `allow_marked` lets a copy be marked once more."""
+
+    fan_id = FanText(required=True)
+    strength = StrictFloat(load_default=1.0, validate=validate.Range(0.5, 2))
+    allow_marked = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+    format = fields.String(load_default="auto", validate=validate.OneOf(("auto", *IMAGE_FORMATS)))
+    quality = quality(90)
+    background = colour("#ffffff")
+
+
+class TraceLeakParams(ParamsSchema):
+    """`asset_file_id` is the file whose copies are compared; without it the system looks for it."""
+
+    asset_file_id = UuidText(metadata={"format": "uuid"})

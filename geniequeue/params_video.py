@@ -11,6 +11,7 @@ from geniequeue.params import (
     FITS,
     MAX_TEXT_CHARS,
     CropImageParams,
+    FanText,
     ParamsSchema,
     StrictFloat,
     StrictInteger,
@@ -100,7 +101,10 @@ class FadeSeconds(StrictFloat):
 
 
 class CreateTeaserParams(ParamsSchema):
-    """`clips` parts spread over the video, `duration` seconds in all; or the `segments` themselves."""
+    """`clips` parts spread over the video, `duration` seconds in all; or the `segments` themselves.
+
+    With `fan_id` it carries an invisible mark for that fan, with `mark` alone one that names this teaser.
+    """
 
     duration = StrictFloat(load_default=10.0, validate=validate.Range(1, 300))
     clips = StrictInteger(load_default=3, validate=validate.Range(1, MAX_CLIPS))
@@ -111,6 +115,8 @@ class CreateTeaserParams(ParamsSchema):
     mute = fields.Boolean(load_default=False, truthy={True}, falsy={False})
     fade = FadeSeconds(load_default=DEFAULT_FADE_S, validate=validate.Range(0, MAX_FADE_S))
     watermark_text = Text(validate=validate.Length(1, MAX_TEXT_CHARS))
+    fan_id = FanText()
+    mark = fields.Boolean(load_default=False, truthy={True}, falsy={False})
 
     @validates_schema
     def _parts(self, data: Mapping[str, Any], **_: Any) -> None:

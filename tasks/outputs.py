@@ -8,7 +8,7 @@ run is closed (`geniequeue.jobs.leftovers`); an attempt itself deletes nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -30,20 +30,35 @@ SHOWN = ("file_id", "role", "mime", "width_px", "height_px", "duration_s", "size
 log = get_logger(__name__)
 
 
-def store(attempt: Attempt, result: SandboxResult, folder: Path) -> Completed:
-    """Announce and upload what the sandbox made; each call may have happened already."""
+def store(
+    attempt: Attempt,
+    result: SandboxResult,
+    folder: Path,
+    *,
+    answer: Mapping[str, Any] | None = None,
+    release: Callable[[str], None] = lambda _file_id: None,
+) -> Completed:
+    """Announce and upload what the sandbox made; each call may have happened already.
+
+    Args:
+        answer: what a trace has found; the result shows it.
+        release: called with the id of the first output before anything is announced; raises to keep it back.
+    """
     attempt.peak_memory_bytes = result.peak_memory_bytes
     about = {
         "of": len(result.outputs),
         "input": dict(result.outputs[0].facts) if result.outputs else {},
         "work_s": round(result.wall_s, 3),
         "peak_memory_bytes": result.peak_memory_bytes,
+        **({"trace": answer} if answer is not None else {}),
     }
     paths = [folder / output.name for output in result.outputs]
     rows = [
         _row(attempt, number, path, output, about)
         for number, (path, output) in enumerate(zip(paths, result.outputs, strict=True))
     ]
+    _stay_the_newest(attempt)
+    attempt.patiently(lambda: release(rows[0]["file_id"]))
     for row in rows:
         _stay_the_newest(attempt)
         attempt.patiently(partial(announce, attempt.services.records, row))
@@ -156,6 +171,7 @@ def _completed(attempt: Attempt, rows: list[dict[str, Any]], about: Mapping[str,
             "attempts": attempt.lease.tries,
             "peak_memory_bytes": about["peak_memory_bytes"],
             "work_s": about["work_s"],
+            **({"trace": about["trace"]} if "trace" in about else {}),
         }
     )
 

@@ -21,6 +21,7 @@ from geniequeue.jobs import fitness
 from geniequeue.jobs.keys import QueueKeys
 from geniequeue.jobs.ledger import connect
 from geniequeue.jobs.workers import BEAT_S, Workers
+from geniequeue.keys import missing_keys
 from geniequeue.log import get_logger
 from geniequeue.operations import MEDIA_QUEUE
 from geniequeue.sandbox import client as sandbox_client
@@ -106,6 +107,7 @@ class MediaHost(bootsteps.Step):  # type: ignore[misc]  # celery is untyped
         if serves_media(parent.app):
             settings: Settings = parent.app.conf.geniequeue
             refuse_without_sandbox(settings)
+            warn_without_keys(settings)
             remove_leftovers(settings.media_tmp_dir)
 
 
@@ -117,6 +119,12 @@ def refuse_without_sandbox(settings: Settings) -> None:
     why_not = jail.available()
     if why_not:
         sys.exit(f"geniequeue: the media worker does not start without its sandbox: {why_not}. SANDBOX=off overrides.")
+
+
+def warn_without_keys(settings: Settings) -> None:
+    """Say at the start which jobs must fail until an operator sets a key; one of a wrong length no process accepts."""
+    for line in missing_keys(settings.mark_keys, settings.evidence_key):
+        log.warning(line)
 
 
 def remove_leftovers(folder: Path) -> None:

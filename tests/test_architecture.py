@@ -12,8 +12,9 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 WORKERS_LIBRARIES = {
-    *("wand", "pyvips", "moviepy", "numpy", "playwright", "duckdb", "PIL", "tornado", "cv2", "imageio", "flower"),
-    *("tasks", "geniequeue.media", "geniequeue.sandbox", "geniequeue.cli"),
+    *("wand", "pyvips", "moviepy", "numpy", "scipy", "cv2", "PIL", "imageio"),
+    *("playwright", "duckdb", "tornado", "flower"),
+    *("tasks", "geniequeue.media", "geniequeue.watermark", "geniequeue.sandbox", "geniequeue.cli"),
 }
 
 

@@ -38,6 +38,10 @@ class ApiClient:
         """Enqueue a job whose item exists."""
         return self._request("POST", "/media", json=body)
 
+    def trace(self, body: Mapping[str, Any]) -> Job:
+        """Enqueue a trace, which has an item of its own."""
+        return self._request("POST", "/trace", json=body)
+
     def job(self, job_id: str) -> Job:
         """Return a job."""
         return self._request("GET", f"/jobs/{job_id}")

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from geniequeue.cli.embedded import redis_server
 from geniequeue.cli.finding import Finding
-from geniequeue.config import Settings
+from geniequeue.config import Settings, embedded_values
 from geniequeue.errors import SettingsError
+from geniequeue.keys import KEY_BYTES, missing_keys, read_key
 from geniequeue.sandbox.jail import available, walls
 
 # A character of each script that watermarks are likely to be written in, and the package that draws it.
@@ -38,6 +39,7 @@ def host_findings(settings: Settings | None) -> Iterator[Finding]:
     yield _imagemagick()
     yield _ffmpeg(settings)
     if settings is not None:
+        yield from key_findings(settings)
         yield _disk(settings)
 
 
@@ -56,6 +58,22 @@ def _sandbox(settings: Settings | None) -> Finding:
     if why_not is None:
         return Finding("sandbox", "ok", "bwrap builds one here")
     return Finding("sandbox", "problem", why_not, "the media worker does not start without it")
+
+
+def key_findings(settings: Settings) -> Iterator[Finding]:
+    """Look at the keys of marks and evidence; one of a wrong length is a fault of the settings."""
+    for line in missing_keys(settings.mark_keys, settings.evidence_key):
+        yield Finding("keys", "problem", line, f"make one with: openssl rand -base64 {KEY_BYTES}")
+    current, old = settings.mark_keys.current, settings.mark_keys.all[1:]
+    if current is None:
+        return
+    found = f"marks are made with {current.id}" + (f", read with {', '.join(key.id for key in old)} too" if old else "")
+    generated = embedded_values(settings.var_dir).get("WATERMARK_KEY_B64", "").strip()
+    if not settings.embedded_store and generated and read_key(generated) == current.secret:
+        advice = "this host generated it: set WATERMARK_KEY_B64 to the same on every host, and keep a copy"
+        yield Finding("watermark key", "warning", found, advice)
+    else:
+        yield Finding("watermark key", "ok", found)
 
 
 def _fonts() -> Finding:

@@ -15,6 +15,7 @@ from geniequeue.cli.exits import WrongUsage
 from geniequeue.cli.inspect import cancel, jobs, retry, stats, status
 from geniequeue.cli.submit import submit
 from geniequeue.cli.token import token
+from geniequeue.cli.trace import trace
 
 ENV_FILE = ".env"
 
@@ -42,7 +43,7 @@ def load_env_file() -> None:
 
 for command in (
     *(processes.up, processes.redis),
-    *(token, submit, status, jobs, stats, retry, cancel),
+    *(token, submit, trace, status, jobs, stats, retry, cancel),
     *(doctor, directus_setup),
 ):
     main.add_command(command)

@@ -102,7 +102,11 @@ def output_target(session: Session, job: Job, path: Path, target: Path, *, folde
 
 def fetch_output(session: Session, job: Job, target: Path) -> None:
     """Copy the first output of a job to `target`, whole or not at all, and say so in the job."""
-    output = job["outputs"][0]
+    fetch_file(session, job["outputs"][0], target)
+
+
+def fetch_file(session: Session, output: Job, target: Path) -> None:
+    """Copy an output to `target`, whole or not at all, and say so in it."""
     part = target.with_name(f".{uuid.uuid4()}.part")
     try:
         session.records.download(output["file_id"], part, max_bytes=output["size_bytes"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 
 from geniequeue.errors import RequestRefused
@@ -9,8 +10,9 @@ from geniequeue.jobs.finish import finish, outcome_name, outcome_of
 from geniequeue.jobs.job import DEFAULT_PRIORITY, FINAL_STATES, RETRY_PRIORITY, Run, Spec, job_key, number_of, run_id_of
 from geniequeue.jobs.ledger import Ledger
 from geniequeue.jobs.outcome import Cancelled, Completed, Final
-from geniequeue.jobs.request import MediaRequest, check_files, load_item, merge, not_found, owned_by
+from geniequeue.jobs.request import MediaRequest, TraceRequest, check_files, load_item, merge, not_found, owned_by
 from geniequeue.jobs.runs import Accepted, Runs
+from geniequeue.jobs.trace_request import check_asset, item_of_trace, trace_spec
 from geniequeue.jobs.unit import is_used, reserve
 from geniequeue.operations import OPERATIONS
 from geniequeue.principal import Principal
@@ -51,12 +53,22 @@ class Producer:
         spec = merge(request, item, owner_id, self._service)
         standing, number = self.runs.known(spec)
         if standing is None:
-            checked = check_files(self._store.as_user(principal.token), spec)
-            run, created = self._create(checked, 1, number)
+            run, created = self._create(self._checked(spec, principal), 1, number)
             if created:
                 return self.runs.enqueue(run)
             standing = run
         return self._answer_again(standing, spec)
+
+    def trace(self, request: TraceRequest, principal: Principal) -> Accepted:
+        """Put a trace onto its queue, under an item that is created for it as its caller.
+
+        Raises:
+            RequestRefused: 404 for a file that is not the caller's, 422.
+        """
+        spec = self._checked(trace_spec(request, str(uuid.uuid4()), principal.user_id), principal)
+        self._store.as_user(principal.token).create_item("media_jobs", item_of_trace(spec))
+        run, _ = self._create(spec, 1)
+        return self.runs.enqueue(run)
 
     def retry(self, job_id: str, principal: Principal, request_id: str) -> Accepted:
         """Put a failed job onto its queue again, as a new round at priority 5.
@@ -69,8 +81,7 @@ class Producer:
             raise _not_failed(item)
         last = self.runs.latest(job_id)
         if last is None:
-            spec = self._spec_of_item(item, owner_id, request_id)
-            spec = check_files(self._store.as_user(principal.token), spec)
+            spec = self._checked(self._spec_of_item(item, owner_id, request_id), principal)
             run, created = self._create(spec, 1)
         else:
             result = self.runs.result_of(last)
@@ -104,6 +115,12 @@ class Producer:
         if not isinstance(ended.outcome, Cancelled):
             raise _not_running(outcome_name(ended.outcome))
         return "cancelled"
+
+    def _checked(self, spec: Spec, principal: Principal) -> Spec:
+        """Check with the caller's own rights that he may have this done to these files; return the spec with sizes."""
+        as_user = self._store.as_user(principal.token)
+        check_asset(self._service, as_user, spec, principal)
+        return check_files(as_user, spec)
 
     def _create(self, spec: Spec, round_: int, number: str = "", *, held: Unit | None = None) -> tuple[Run, bool]:
         """Take a unit of the owner's quota and create the run; what `Runs.create` returns.

@@ -34,6 +34,21 @@ class MediaRequest:
     request_id: str = field(default="", compare=False)
 
 
+@dataclass(frozen=True)
+class TraceRequest:
+    """What `POST /trace` asks for.
+
+    Attributes:
+        file_id: of the leak.
+        asset_file_id: of what was marked; None where that is not known.
+    """
+
+    file_id: str | None = None
+    input_url: str | None = None
+    asset_file_id: str | None = None
+    request_id: str = field(default="", compare=False)
+
+
 def not_found(job_id: str) -> RequestRefused:
     """Return the one answer for a job that does not exist and for somebody else's."""
     return RequestRefused(404, "not_found", f"There is no job {job_id} that you may see.")
@@ -115,7 +130,7 @@ def merge(request: MediaRequest, item: Item, owner_id: str, service: Records) ->
         folder_id=_folder(service, profile_id, owner_id),
         request_id=request.request_id,
     )
-    _require_inputs(operation, spec)
+    require_inputs(operation, spec)
     return spec
 
 
@@ -183,7 +198,8 @@ def _folder(service: Records, profile_id: str | None, owner_id: str) -> str | No
     return folder_id
 
 
-def _require_inputs(operation: Operation, spec: Spec) -> None:
+def require_inputs(operation: Operation, spec: Spec) -> None:
+    """Refuse a spec that lacks an input (422)."""
     missing = [name for name in operation.requires if getattr(spec, name) is None]
     if spec.input_url and "input_file_id" in missing:
         message = "not offered by this version: upload the file and send input_file_id"

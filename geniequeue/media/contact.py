@@ -42,9 +42,9 @@ def contact_sheet(work: Work) -> list[Output]:
     rows = -(-len(cards) // COLUMNS)
     width_px = COLUMNS * (CARD_PX[0] + PAD_PX) + PAD_PX
     height_px = HEADER_PX + rows * (CARD_PX[1] + PAD_PX)
-    sheet = _plain(width_px, height_px, PAPER)
-    sheet = _written(sheet, str(params["title"]), (PAD_PX + 4, 20), 30, INK, bold=True)
-    sheet = _written(sheet, str(params["subtitle"]), (PAD_PX + 4, 62), 17, FAINT)
+    sheet = plain(width_px, height_px, PAPER)
+    sheet = written(sheet, str(params["title"]), (PAD_PX + 4, 20), 30, INK, bold=True)
+    sheet = written(sheet, str(params["subtitle"]), (PAD_PX + 4, 62), 17, FAINT)
     for number, card in enumerate(cards):
         row, column = divmod(number, COLUMNS)
         left_px = PAD_PX + column * (CARD_PX[0] + PAD_PX)
@@ -67,18 +67,18 @@ def _facts(work: Work, role: str) -> dict[str, Any]:
 
 
 def _card(work: Work, card: Mapping[str, Any]) -> pyvips.Image:
-    image = _plain(*CARD_PX, CARD)
-    image = _written(image, str(card["title"]), (PAD_PX, PAD_PX - 4), 20, INK, bold=True)
+    image = plain(*CARD_PX, CARD)
+    image = written(image, str(card["title"]), (PAD_PX, PAD_PX - 4), 20, INK, bold=True)
     for number, panel in enumerate((card["before"], card["after"])):
         left_px, top_px = PAD_PX + number * (PANEL_PX[0] + GAP_PX), PAD_PX + TITLE_PX
         image = image.insert(_panel(work, panel), left_px, top_px)
-        image = _written(image, str(panel["caption"]), (left_px, top_px + PANEL_PX[1] + 10), 16, FAINT)
+        image = written(image, str(panel["caption"]), (left_px, top_px + PANEL_PX[1] + 10), 16, FAINT)
     return image.copy_memory()
 
 
 def _panel(work: Work, panel: Mapping[str, Any]) -> pyvips.Image:
     """Draw a picture, or a text in its place, in the middle of a frame."""
-    frame = _plain(*PANEL_PX, FRAME)
+    frame = plain(*PANEL_PX, FRAME)
     if panel.get("picture"):
         try:
             picture = _preview(work, str(panel["picture"]))
@@ -128,13 +128,13 @@ def _checkerboard(width_px: int, height_px: int) -> pyvips.Image:
     return odd.ifthenelse(list(CHECKS[1]), list(CHECKS[0])).cast("uchar").copy(interpretation="srgb")
 
 
-def _plain(width_px: int, height_px: int, rgb: Sequence[int]) -> pyvips.Image:
+def plain(width_px: int, height_px: int, rgb: Sequence[int]) -> pyvips.Image:
     return (
         pyvips.Image.black(width_px, height_px, bands=3).linear(1, list(rgb)).cast("uchar").copy(interpretation="srgb")
     )
 
 
-def _written(
+def written(
     image: pyvips.Image, text: str, place: tuple[int, int], font_px: int, ink: str, *, bold: bool = False
 ) -> pyvips.Image:
     """Write one line, cut off at the right edge of the picture."""

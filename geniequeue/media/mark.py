@@ -34,7 +34,7 @@ def apply_watermark(work: Work) -> list[Output]:
     wanted = work.params["format"]
     picture = load(work.inputs["input"], work.limits, animated=wanted == "auto" or wanted in ANIMATED_FORMATS)
     wanted = same_or(picture) if wanted == "auto" else wanted
-    image = _canvas(picture, wanted)
+    image = canvas(picture, wanted)
     mark = fitted(draw_mark(work.params, image.width, frame_height(image), _overlay(work)), image)
     work.report(0.1)
     proof = Proof(mark)
@@ -44,11 +44,11 @@ def apply_watermark(work: Work) -> list[Output]:
     return [output]
 
 
-def _canvas(picture: Picture, wanted: str) -> pyvips.Image:
+def canvas(picture: Picture, wanted: str, background: str = _BACKGROUND) -> pyvips.Image:
     """Bring the picture to what the target carries, in colour: a mark on a grey picture is not grey."""
     image = colour.for_target(picture.image, wanted)
     if image.hasalpha() and not TARGETS[wanted].alpha:
-        image = colour.flattened(image, _BACKGROUND)
+        image = colour.flattened(image, background)
     return _in_colour(image)
 
 

@@ -31,6 +31,7 @@ class Field:
             outlive its job.
         choices: the words expected; a help for reading, as in Directus, never enforced.
         indexed: whether callers look items up by it.
+        unique: whether no two items may have the same value; such a field is indexed, too.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Field:
     references: str | None = None
     choices: tuple[str, ...] = ()
     indexed: bool = False
+    unique: bool = False
 
     @property
     def required(self) -> bool:

@@ -50,6 +50,8 @@ def field_payload(field: Field, *, later: bool = False) -> dict[str, Any]:
             allow that.
     """
     schema: dict[str, Any] = {"is_nullable": field.nullable or (later and field.required), "is_indexed": field.indexed}
+    if field.unique:
+        schema["is_unique"] = True
     if field.fill == "now":
         schema["default_value"] = "now()"
     elif field.default is not None:

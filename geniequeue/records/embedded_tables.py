@@ -68,9 +68,9 @@ def _missing(connection: sqlite3.Connection, collection: Collection) -> Iterator
     for field in collection.fields:
         if there and field.name not in there:
             yield f"ALTER TABLE {table} ADD COLUMN {_column(field)}"
-        if field.indexed:
-            index = quoted(f"{collection.name}_{field.name}")
-            yield f"CREATE INDEX IF NOT EXISTS {index} ON {table} ({quoted(field.name)})"
+        if field.indexed or field.unique:
+            index, kind = quoted(f"{collection.name}_{field.name}"), "UNIQUE INDEX" if field.unique else "INDEX"
+            yield f"CREATE {kind} IF NOT EXISTS {index} ON {table} ({quoted(field.name)})"
 
 
 def _column(field: Field) -> str:

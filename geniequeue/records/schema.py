@@ -156,6 +156,43 @@ USER_USAGE_COUNTS = Collection(
     ),
 )
 
+WATERMARK_ISSUES = Collection(
+    "watermark_issues",
+    "One copy that was marked for a fan; written before the copy is released. For the service alone.",
+    (
+        Field("id", "uuid", "from the job, so that a job issues one copy however often it is tried", nullable=False),
+        Field("trace_id", "string", "64 random bits in the copy, 16 hex digits", nullable=False, unique=True),
+        Field("payload", "string", "its first 12 digits, which can be read without the asset", indexed=True),
+        Field("fan_id", "string", "whose copy it is, as the web app calls him", nullable=False),
+        Field("job_id", "uuid", "the job", nullable=False, references="media_jobs", unique=True),
+        Field("owner_id", "uuid", "owner of the job", nullable=False, references="directus_users", indexed=True),
+        Field("asset_file_id", "uuid", "what was marked", nullable=False, references="directus_files", indexed=True),
+        Field("output_file_id", "uuid", "the copy", nullable=False, references="directus_files", indexed=True),
+        Field("key_id", "string", "names the key that made the mark", nullable=False),
+        Field("strength", "float", "factor of the mark's amplitude", nullable=False),
+        Field("parent_issue_id", "uuid", "the copy that was marked once more", references="watermark_issues"),
+        Field("version", "integer", "of the mark", nullable=False, default=1),
+        Field("issued_at", "timestamp", "set by the store", nullable=False, fill="now"),
+    ),
+)
+
+WATERMARK_ASSETS = Collection(
+    "watermark_assets",
+    "What is kept of a file of which marked copies exist, to lay a leak over it. For the service alone.",
+    (
+        Field("id", "uuid", "from the asset's file, so that it is kept once", nullable=False),
+        Field("asset_file_id", "uuid", "what was marked", nullable=False, references="directus_files"),
+        Field("owner_id", "uuid", "of the job that marked it first", nullable=False, references="directus_users"),
+        Field("plane_file_id", "uuid", "its luma, small, as PNG", nullable=False, references="directus_files"),
+        Field("plane_sha256", "string", "of the pixels of that, in lower-case hex", nullable=False),
+        Field("width_px", "integer", "of the asset, upright", nullable=False),
+        Field("height_px", "integer", nullable=False),
+        Field("kind", "string", "what it is", nullable=False, default="picture", choices=("picture", "video")),
+        Field("version", "integer", "of the plane", nullable=False, default=1),
+        Field("created_at", "timestamp", "set by the store", nullable=False, fill="now", indexed=True),
+    ),
+)
+
 COLLECTIONS: Mapping[str, Collection] = {
     collection.name: collection
     for collection in (
@@ -165,6 +202,8 @@ COLLECTIONS: Mapping[str, Collection] = {
         MEDIA_JOB_OUTPUTS,
         CREATOR_PROFILES,
         USER_USAGE_COUNTS,
+        WATERMARK_ISSUES,
+        WATERMARK_ASSETS,
     )
 }
 

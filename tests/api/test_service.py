@@ -135,7 +135,7 @@ def api_rules(app: Flask) -> list[tuple[str, str]]:
 
 
 def test_row_01_every_resource_asks_for_a_token(app: Flask, client: FlaskClient) -> None:
-    assert len(api_rules(app)) == 9
+    assert len(api_rules(app)) == 11
     for method, path in api_rules(app):
         answer = client.open(path, method=method)
         assert (answer.status_code, answer.json["error"]) == (401, "missing_token"), path

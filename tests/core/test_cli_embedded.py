@@ -37,7 +37,7 @@ def mode(path: Path) -> int:
 def test_secrets_are_long_private_and_made_once(var_dir: Path) -> None:
     values = prepare_values(var_dir, {})
     assert mode(var_dir / "embedded.env") == 0o600
-    assert set(values) == {"REDIS_URL", "DIRECTUS_SECRET", "FLOWER_PASSWORD"}
+    assert set(values) == {"REDIS_URL", "DIRECTUS_SECRET", "FLOWER_PASSWORD", "WATERMARK_KEY_B64", "EVIDENCE_KEY_B64"}
     secrets = {values["DIRECTUS_SECRET"], values["FLOWER_PASSWORD"], urlsplit(values["REDIS_URL"]).password}
     assert len(secrets) == 3
     assert all(secret and len(secret) >= 32 for secret in secrets)
@@ -53,6 +53,7 @@ def test_the_settings_read_what_was_generated(var_dir: Path) -> None:
 
 def test_what_the_environment_gives_is_not_generated(var_dir: Path) -> None:
     given = {"REDIS_URL": "redis://127.0.0.1/0", "DIRECTUS_SECRET": "s" * 32, "FLOWER_PASSWORD": "given"}
+    given |= {"WATERMARK_KEY_B64": "given", "EVIDENCE_KEY_B64": "given"}
     assert prepare_values(var_dir, given) == {}
 
 

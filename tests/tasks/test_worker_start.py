@@ -50,7 +50,18 @@ def test_a_worker_without_a_redis_address_says_so_in_one_sentence(tmp_path: Path
     assert "Traceback" not in done.stderr
 
 
-def test_what_a_killed_worker_left_is_removed_before_the_first_job(redis_url: str, tmp_path: Path) -> None:
+def test_a_worker_with_a_key_of_the_wrong_length_says_so_in_one_sentence(redis_url: str, tmp_path: Path) -> None:
+    done = start_media_worker(redis_url, tmp_path, WATERMARK_KEY_B64="YWJj")
+    assert done.returncode != 0
+    assert "WATERMARK_KEY_B64: expected 32 bytes in Base64" in done.stderr
+    assert "got 3 bytes" in done.stderr
+    assert "YWJj" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_a_killed_worker_left_is_removed_before_the_first_job_and_missing_keys_are_named(
+    redis_url: str, tmp_path: Path
+) -> None:
     left = tmp_path / "var" / "media-tmp" / "job-dead-1" / "in"
     left.mkdir(parents=True)
     values = {"VAR_DIR": str(tmp_path / "var"), "REDIS_URL": redis_url, "DIRECTUS_SECRET": SECRET}
@@ -64,8 +75,14 @@ def test_what_a_killed_worker_left_is_removed_before_the_first_job(redis_url: st
     )
     try:
         assert worker.stdout is not None
-        assert any("ready." in line for line in worker.stdout)
+        said = []
+        for line in worker.stdout:
+            said.append(line)
+            if "ready." in line:
+                break
         assert list((tmp_path / "var" / "media-tmp").iterdir()) == []
+        for name in ("WATERMARK_KEY_B64 is not set", "EVIDENCE_KEY_B64 is not set"):
+            assert any(name in line for line in said)
     finally:
         worker.terminate()
         worker.communicate(timeout=120)

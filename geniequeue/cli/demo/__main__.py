@@ -12,6 +12,7 @@ import click
 
 from geniequeue.cli.demo.checks import faults_of
 from geniequeue.cli.demo.instance import running_instance
+from geniequeue.cli.demo.leak import print_leak, run_leak
 from geniequeue.cli.demo.report import SHEET, draw_sheet, print_table
 from geniequeue.cli.demo.steps import FILM, FILM_S, run_steps
 from geniequeue.cli.demo.walled import walled
@@ -49,13 +50,15 @@ def _run(photo: Path) -> list[str]:
     click.echo(f"starting every process of the Procfile; their log is {log}")
     with running_instance(FOLDER / "instance", log) as settings:
         click.echo(f"ready: API {settings.api_url} · making a film of {photo.name}, then sending both")
-        film = _film_of(photo, settings)
-        done = run_steps(embedded_session(settings, "demo", tier="studio"), photo, film, outputs)
+        film, session = _film_of(photo, settings), embedded_session(settings, "demo", tier="studio")
+        done = run_steps(session, photo, film, outputs)
+        traced = run_leak(session, photo, outputs)
         found = draw_sheet(done, photo, FOLDER, settings)
     print_table(done)
+    print_leak(traced, outputs)
     click.echo(f"outputs: {outputs}")
     click.echo(f"contact sheet: {FOLDER / SHEET}")
-    return faults_of(done, found)
+    return [*faults_of(done, found), *traced.faults]
 
 
 def _film_of(photo: Path, settings: Settings) -> Path:

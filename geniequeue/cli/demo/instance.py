@@ -23,7 +23,10 @@ POLL_S = 0.1
 LOG_TAIL_CHARS = 3000
 # What would lead the demo to somebody else's Redis, records or folder.
 FOREIGN = frozenset(
-    {"REDIS_URL", "DIRECTUS_URL", "DIRECTUS_TOKEN", "DIRECTUS_SECRET", "LEDGER_PREFIX", "API_URL", "MEDIA_TMP_DIR"}
+    {
+        *("REDIS_URL", "DIRECTUS_URL", "DIRECTUS_TOKEN", "DIRECTUS_SECRET", "LEDGER_PREFIX", "API_URL"),
+        *("MEDIA_TMP_DIR", "WATERMARK_KEY_B64", "WATERMARK_KEYS_OLD_B64", "EVIDENCE_KEY_B64"),
+    }
 )
 
 

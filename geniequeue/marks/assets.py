@@ -1,0 +1,118 @@
+"""What is kept of an asset, so that a leak can be laid over it: a small picture of its luma, and its size.
+
+The picture is a file of the asset's owner, kept once for each asset, whatever becomes of the asset's own file.
+"""
+
+from __future__ import annotations
+
+import hmac
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from geniequeue.errors import RecordForbidden, RecordNotUnique
+from geniequeue.records.protocol import Item, Records
+
+ASSETS = "watermark_assets"
+AT_ONCE = 50
+PLANE_VERSION = 1
+
+_NAMESPACE = uuid.UUID("3d5a1a0e-0a3f-5a55-8d2c-7f0f4d9b6a21")
+
+
+def asset_id_of(asset_file_id: str) -> str:
+    """Return the id of what is kept of a file."""
+    return str(uuid.uuid5(_NAMESPACE, f"asset:{asset_file_id}"))
+
+
+def plane_file_id_of(secret: str, asset_file_id: str) -> str:
+    """Return the id of the file with an asset's luma.
+
+    Args:
+        secret: keeps others from taking the id first; users may choose the ids of their files.
+    """
+    digest = hmac.digest(secret.encode(), f"plane:{asset_file_id}".encode(), "sha256")
+    return str(uuid.UUID(bytes=digest[:16], version=5))
+
+
+def teaser_file_id_of(secret: str, job_id: str) -> str:
+    """Return the id of the file with the unmarked teaser of a job, which its marked one is laid over."""
+    return plane_file_id_of(secret, f"teaser {job_id}")
+
+
+@dataclass(frozen=True)
+class Asset:
+    """What is kept of an asset.
+
+    Attributes:
+        file_id: what was marked.
+        owner_id: of the job that marked it first.
+        plane_file_id: the stored luma.
+        plane_sha256: of the luma's pixels, row by row.
+        width_px, height_px: of the asset, upright.
+    """
+
+    file_id: str
+    owner_id: str
+    plane_file_id: str
+    plane_sha256: str
+    width_px: int
+    height_px: int
+    kind: str = "picture"
+    version: int = PLANE_VERSION
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the row."""
+        members = dict(vars(self))
+        return {"id": asset_id_of(self.file_id), "asset_file_id": members.pop("file_id"), **members}
+
+    @classmethod
+    def from_row(cls, row: Item) -> Asset:
+        """Read the row back."""
+        members = {name: row[name] for name in cls.__dataclass_fields__ if name in row}
+        return cls(file_id=row["asset_file_id"], **members)
+
+
+class Assets:
+    """The assets on record.
+
+    Args:
+        service: records with the service's rights.
+    """
+
+    def __init__(self, service: Records) -> None:
+        self._service = service
+
+    def get(self, asset_file_id: str) -> Asset | None:
+        """Return what is kept of a file, None where no copy of it was ever marked."""
+        try:
+            return Asset.from_row(self._service.get_item(ASSETS, asset_id_of(asset_file_id)))
+        except RecordForbidden:
+            return None
+
+    def record(self, asset: Asset) -> Asset:
+        """Put an asset on record, and return what stands there; its file must be stored already."""
+        try:
+            self._service.create_item(ASSETS, asset.as_row())
+        except RecordNotUnique:
+            return self.get(asset.file_id) or asset
+        return asset
+
+    def count(self, owner_id: str | None) -> int:
+        """Return how many assets an owner has, with None everybody together."""
+        return self._service.count_items(ASSETS, _owned_by(owner_id))
+
+    def newest_first(self, owner_id: str | None) -> Iterator[Asset]:
+        """Yield an owner's assets, with None everybody's."""
+        where, seen = _owned_by(owner_id), 0
+        while True:
+            rows = self._service.list_items(ASSETS, where, sort=("-created_at", "id"), limit=AT_ONCE, offset=seen)
+            yield from map(Asset.from_row, rows)
+            seen += len(rows)
+            if len(rows) < AT_ONCE:
+                return
+
+
+def _owned_by(owner_id: str | None) -> dict[str, Any]:
+    return {"owner_id": owner_id} if owner_id else {}

@@ -1,0 +1,102 @@
+"""What a trace answers: named from the threshold on, nobody below it, chains as chains."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from geniequeue.marks.answer import (
+    Accused,
+    Bound,
+    Reading,
+    above,
+    answer_of,
+    bound_of,
+    last_of_chains,
+    verdict_of,
+)
+from geniequeue.marks.assets import Asset
+from geniequeue.marks.issues import Issue
+
+ASSET = Asset("asset", "owner", "plane", "00" * 32, 800, 600)
+SEEN = {"accepted": True, "kind": "features", "matrix": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "overlap": 0.5,
+        "correlation": 0.9, "mirrored": False, "looks": 1}  # fmt: skip
+
+
+def issue(number: int, parent: Issue | None = None, asset: str = "asset") -> Issue:
+    ids = f"issue-{number}", number, f"fan {number}", f"job-{number}", "owner", asset, f"copy-{number}"
+    return Issue(*ids, key_id="k", strength=1.0, parent_id=parent.id if parent else None, issued_at="2026-11-27")
+
+
+def reading(*hits: tuple[int, float], copies: int = 1000, **seen: Any) -> Reading:
+    return Reading(ASSET, {**SEEN, **seen}, hits, copies)
+
+
+def accused(named: Issue, score: float = 30.0, *earlier: Issue) -> Accused:
+    return Accused(named, score, (*earlier, named))
+
+
+def test_the_threshold_follows_from_copies_looks_and_traces() -> None:
+    assert Bound(100_000, 1, 10_000).threshold == pytest.approx(math.sqrt(2 * math.log(1e5 * 1e4 / 1e-9)))
+    assert Bound(100_000, 4, 10_000).threshold > Bound(100_000, 1, 10_000).threshold > Bound(10, 1, 10).threshold
+    assert bound_of([reading(copies=5), reading(copies=7, looks=3)], 10) == Bound(12, 3, 10)
+    # a search that may end early is judged by all that it might have looked at
+    assert bound_of([reading(copies=5)], 10, planned=400) == Bound(400, 1, 10)
+
+
+def test_nobody_is_named_below_the_threshold_and_no_score_is_told() -> None:
+    bound = Bound(1000, 1, 10_000)
+    just_below = bound.threshold - 1e-6
+    readings = [reading((7, just_below))]
+    assert above(readings, bound) == {}
+    answer = answer_of(readings, [], bound)
+    assert (answer["verdict"], answer["candidates"]) == ("inconclusive", [])
+    assert "fan" not in json.dumps(answer)
+    assert str(round(just_below, 2)) not in json.dumps({**answer, "threshold": None})
+    assert above([reading((7, bound.threshold))], bound) == {7: bound.threshold}
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_no_number_names_nobody(score: float) -> None:
+    assert above([reading((7, score))], Bound(10, 1, 10)) == {}
+
+
+def test_a_registration_under_its_floor_names_nobody_whatever_the_scores() -> None:
+    assert above([reading((7, 90.0), accepted=False)], Bound(10, 1, 10)) == {}
+
+
+def test_two_fans_make_several_and_one_makes_a_match() -> None:
+    readings = [reading((1, 30.0), (2, 25.0))]
+    both = last_of_chains([accused(issue(2), 25.0), accused(issue(1), 30.0)])
+    assert [each.issue.trace_id for each in both] == [1, 2]
+    assert verdict_of(readings, both) == "several"
+    assert verdict_of(readings, both[:1]) == "match"
+    answer = answer_of(readings, both, Bound(1000, 1, 10_000))
+    assert [each["fan_id"] for each in answer["candidates"]] == ["fan 1", "fan 2"]
+    assert answer["candidates"][0]["false_accusation"] == pytest.approx(1000 * math.exp(-450))
+    assert answer["registration"]["overlap"] == 0.5
+
+
+def test_a_copy_of_a_copy_is_named_with_its_chain_and_not_beside_it() -> None:
+    first = issue(1)
+    second = issue(2, first, asset="copy-1")
+    named = last_of_chains([accused(first, 50.0), accused(second, 20.0, first)])
+    assert [each.issue for each in named] == [second]
+    [candidate] = answer_of([reading()], named, Bound(10, 1, 10))["candidates"]
+    assert [each["fan_id"] for each in candidate["chain"]] == ["fan 1", "fan 2"]
+
+
+def test_without_a_copy_on_record_there_is_nothing_to_compare() -> None:
+    assert verdict_of([], []) == "no_marked_asset"
+    unseen = replace(reading(copies=0), registration=None)
+    assert verdict_of([unseen], []) == "no_marked_asset"
+    # there are some, marked with a key that was lost
+    assert verdict_of([unseen], [], unreadable=True) == "inconclusive"
+
+
+def test_the_smallest_bound_that_is_told_is_not_zero() -> None:
+    assert Bound(1000, 1, 10_000).false_accusation(60.0) == 1e-300
