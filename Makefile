@@ -2,10 +2,9 @@
 export PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-RECORDS := tests/contract tests/directus tests/interop
 CACHES := .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup setup-tests system demo up test check test-records test-rest chaos directus bench bench-images bench-video bench-api bench-enqueue bench-chaos bench-watermark clean clean-data
+.PHONY: help setup setup-tests system demo up test check chaos directus bench bench-images bench-video bench-api bench-enqueue bench-chaos bench-watermark clean clean-data
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,14 +25,7 @@ check: ## Ruff, mypy --strict, import-linter, pytest
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict geniequeue api tasks
 	$(BIN)/lint-imports
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-records test-rest
-
-# the suite in two halves, which run at the same time: most of it is waiting, and each half starts its servers once
-test-records:
-	$(BIN)/python -m pytest $(RECORDS)
-
-test-rest:
-	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(RECORDS))
+	@scripts/run-tests.sh
 
 chaos: setup-tests ## Every fault of the table, the long ones too; the results go to bench/results/chaos-tests.txt
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "" -p tests.chaos.results tests/chaos tests/tasks \
@@ -48,7 +40,7 @@ bench-images: setup ## Image jobs against bare pyvips and Wand
 	@$(BIN)/python bench/images.py
 
 bench-video: setup ## Video jobs against bare ffmpeg and moviepy's frame loop
-	@$(BIN)/python bench/video.py
+	@$(BIN)/python -m bench.video
 
 bench-api: setup ## Requests per second and latency of the API
 	@$(BIN)/python bench/api.py

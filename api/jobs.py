@@ -8,9 +8,10 @@ from uuid import UUID
 from api.auth import authenticated, principal
 from api.blueprint import PREFIX, Blueprint
 from api.rate_limit import limited
-from api.schemas import CancelSchema, JobSchema, JobsQuerySchema, JobsSchema
+from api.schemas import CancelSchema, JobsQuerySchema, JobsSchema, ShownJobSchema
 from api.services import services
 from geniequeue.jobs.reader import Page
+from geniequeue.pace import NO_PACE, read_pace
 
 bp = Blueprint("jobs", __name__, url_prefix=PREFIX, description="Look at jobs and cancel them")
 
@@ -19,10 +20,12 @@ bp = Blueprint("jobs", __name__, url_prefix=PREFIX, description="Look at jobs an
 @authenticated
 @limited("read")
 @bp.failures(401, 404, 429, 503)
-@bp.response(200, JobSchema)
+@bp.response(200, ShownJobSchema)
 def show(job_id: UUID) -> dict[str, Any]:
-    """Show one job: state, progress, outputs, error"""
-    return services().jobs.job(str(job_id), principal())
+    """Show one job: state, progress, pace, outputs, error"""
+    job = services().jobs.job(str(job_id), principal())
+    active = job["state"] == "active" and job["bullJobId"]
+    return {**job, **(read_pace(services().ledger.client, job["bullJobId"]) if active else NO_PACE)}
 
 
 @bp.route("/jobs")

@@ -187,6 +187,13 @@ class JobSchema(OkSchema):
     timings = fields.Nested(TimingsSchema)
 
 
+class ShownJobSchema(JobSchema):
+    """One job, and how fast it is while it runs."""
+
+    speed = fields.Float(allow_none=True, metadata={"description": "Seconds of video that are done in a second."})
+    left_s = fields.Float(allow_none=True, metadata={"description": "Seconds until the work is done."})
+
+
 class ListedJobSchema(JobSchema):
     """One job in a list."""
 

@@ -8,6 +8,7 @@ command line also looks at `ENV_FILE` and hands variables on to what it starts.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,7 @@ class Settings:
         stop_within_s: how long a stopping worker lets a job run before it hands it back.
         faults_dir: where tests say which process dies at which point; None in any other use.
         sandbox: False only with `SANDBOX=off`: decode outside bytes without a jail.
+        ffmpeg_binary: the ffmpeg that works on videos; None for the one that moviepy brings along.
         may_evict: True only with `REDIS_EVICTION=allow`: work with a Redis that may throw jobs away.
         flower_user, flower_password: basic auth of Flower.
         max_input_bytes: largest input file.
@@ -73,6 +75,7 @@ class Settings:
     stop_within_s: int
     faults_dir: Path | None
     sandbox: bool
+    ffmpeg_binary: Path | None
     may_evict: bool
     flower_user: str
     flower_password: str = field(repr=False)
@@ -170,6 +173,16 @@ def _folder(raw: str) -> Path:
     return path
 
 
+def _ffmpeg(raw: str) -> Path | None:
+    """Read FFMPEG_BINARY with the words that moviepy has: its own one, the system's, or a program."""
+    if raw == "ffmpeg-imageio":
+        return None
+    found = shutil.which("ffmpeg" if raw == "auto-detect" else raw)
+    if found is None:
+        raise ValueError(f"expected a program that this process may run, got {raw!r}")
+    return Path(found).resolve()
+
+
 def _prefix(raw: str) -> str:
     if not raw.replace("-", "").replace("_", "").isalnum():
         raise ValueError(f"expected letters, digits, - and _, got {raw!r}")
@@ -258,6 +271,7 @@ def _read(reader: _Reader, var_dir: Path) -> Settings:
         stop_within_s=reader.integer("STOP_WITHIN_S", 60, 0, 3600),
         faults_dir=reader.read("FAULTS_DIR", None, _folder),
         sandbox=reader.choice("SANDBOX", "on", "on", "off") == "on",
+        ffmpeg_binary=reader.read("FFMPEG_BINARY", None, _ffmpeg),
         may_evict=reader.choice("REDIS_EVICTION", "refuse", "refuse", "allow") == "allow",
         flower_user=reader.text("FLOWER_USER", "operator"),
         flower_password=reader.text("FLOWER_PASSWORD"),

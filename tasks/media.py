@@ -122,6 +122,7 @@ def run_in_sandbox(attempt: Attempt, inputs: dict[str, Path], folder: Path) -> S
         timeout_s=operation.time_limit_s,
         should_stop=attempt.progress.should_stop,
         on_progress=lambda share: attempt.progress.write(WORK_DONE_PERCENT * share),
+        on_pace=attempt.progress.at_pace,
     )
 
 

@@ -7,6 +7,8 @@ import time
 from geniequeue.errors import LedgerUnavailable, RecordsError
 from geniequeue.jobs.job import Run
 from geniequeue.log import get_logger
+from geniequeue.pace import write_pace
+from geniequeue.sandbox.inside import Pace
 from tasks.services import Services
 from tasks.stopping import handing_back
 
@@ -29,7 +31,7 @@ class Progress:
         self._run = run
         self._attempt = attempt
         self._percent = 0.0
-        self._ledger_at = self._cancel_at = float("-inf")
+        self._ledger_at = self._cancel_at = self._pace_at = float("-inf")
         self._records_at = time.monotonic()
         self._stopped = self._in_trouble = False
 
@@ -48,6 +50,18 @@ class Progress:
                 )
         except (LedgerUnavailable, RecordsError) as error:
             log.warning("progress not written", error=str(error))
+
+    def at_pace(self, pace: Pace) -> None:
+        """Say how fast the work is, as often as progress is written."""
+        now = time.monotonic()
+        if self._stopped or now - self._pace_at < LEDGER_EVERY_S:
+            return
+        self._pace_at = now
+        ledger, bull_job_id = self._services.ledger, self._run.bull_job_id
+        try:
+            write_pace(ledger.client, bull_job_id, speed=pace.speed, left_s=pace.left_s)
+        except LedgerUnavailable as error:
+            log.warning("pace not written", error=str(error))
 
     def should_stop(self) -> bool:
         """Tell whether somebody asked for the job to stop, a newer attempt exists, or the worker has to end now.

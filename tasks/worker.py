@@ -186,12 +186,12 @@ def _close_sandbox(**_: Any) -> None:
 
 def media_sandbox(settings: Settings) -> sandbox_client.Sandbox:
     """Return the sandbox of this pool child, started on first use."""
-    return _sandbox_of(settings.media_tmp_dir, settings.sandbox, os.getpid())
+    return _sandbox_of(settings.media_tmp_dir, settings.sandbox, settings.ffmpeg_binary, os.getpid())
 
 
 @cache
-def _sandbox_of(root: Path, enabled: bool, pid: int) -> sandbox_client.Sandbox:
+def _sandbox_of(root: Path, enabled: bool, ffmpeg: Path | None, pid: int) -> sandbox_client.Sandbox:
     del pid
-    sandbox = sandbox_client.Sandbox(root, enabled=enabled)
+    sandbox = sandbox_client.Sandbox(root, enabled=enabled, ffmpeg=ffmpeg)
     sandbox.start()
     return sandbox

@@ -14,9 +14,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.chaos import kills, once, overhead, recovery
+from bench.chaos import cancel, kills, once, overhead, recovery
 
-PARTS = {"kills": kills.measure, "recovery": recovery.measure, "overhead": overhead.measure, "once": once.measure}
+PARTS = {
+    "kills": kills.measure,
+    "recovery": recovery.measure,
+    "cancel": cancel.measure,
+    "overhead": overhead.measure,
+    "once": once.measure,
+}
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "chaos.txt"
 
 

@@ -155,7 +155,7 @@ class Side:
 
     @cached_property
     def _client(self) -> redis.Redis:
-        return redis.Redis.from_url(self.redis_url)
+        return redis.Redis.from_url(self.redis_url, socket_timeout=None)  # `blpop` waits longer
 
     def until_done(self, place: int) -> float:
         """Send a job and wait for its word; return how long that took in ms."""

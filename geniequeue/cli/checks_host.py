@@ -1,4 +1,4 @@
-"""Checks of this machine: Python, Redis' binary, sandbox, fonts, ImageMagick, disk."""
+"""Checks of this machine: Python, Redis' binary, sandbox, fonts, ImageMagick, ffmpeg, disk."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from geniequeue.cli.embedded import redis_server
 from geniequeue.cli.finding import Finding
 from geniequeue.config import Settings
 from geniequeue.errors import SettingsError
-from geniequeue.sandbox.jail import available
+from geniequeue.sandbox.jail import available, walls
 
 # A character of each script that watermarks are likely to be written in, and the package that draws it.
 SCRIPTS = (
@@ -21,7 +22,10 @@ SCRIPTS = (
     ("Chinese", "\u4f60", "fonts-wqy-zenhei"),
     ("emoji", "\U0001f9a6", "fonts-noto-color-emoji"),
 )
+# Encoders and filters that videos are made with.
+FFMPEG_PARTS = ("libx264", "libx265", "aac", "overlay", "scale", "tonemap", "xfade", "zscale")
 PROBE_TIMEOUT_S = 20
+_FFMPEG_PROBE = "import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())"
 _WAND_PROBE = "import wand.version as v; print(v.MAGICK_VERSION)"
 
 
@@ -32,6 +36,7 @@ def host_findings(settings: Settings | None) -> Iterator[Finding]:
     yield _sandbox(settings)
     yield _fonts()
     yield _imagemagick()
+    yield _ffmpeg(settings)
     if settings is not None:
         yield _disk(settings)
 
@@ -75,6 +80,27 @@ def _imagemagick() -> Finding:
         advice = "apt-get install libmagickwand-6.q16-6, and pip install 'geniequeue[media]'"
         return Finding("ImageMagick", "problem", "Wand does not find its library", advice)
     return Finding("ImageMagick", "ok", " ".join(found.split()[:3]))
+
+
+def _ffmpeg(settings: Settings | None) -> Finding:
+    """Run it where it will run, inside the walls, and ask what videos need that not every build has."""
+    chosen = settings.ffmpeg_binary if settings is not None else None
+    binary = str(chosen) if chosen else _output_of([sys.executable, "-c", _FFMPEG_PROBE])
+    if binary is None:
+        return Finding("ffmpeg", "problem", "the package imageio-ffmpeg has none", "pip install 'geniequeue[media]'")
+    walled = (settings is None or settings.sandbox) and available() is None
+    inside = [*walls(Path("/tmp"), ffmpeg=chosen), "--"] if walled else []  # noqa: S108 - nothing is written
+    command = [*inside, binary, "-hide_banner"]
+    told = [_output_of([*command, option]) for option in ("-version", "-encoders", "-filters")]
+    advice = "unset FFMPEG_BINARY, or name a full build" if chosen else "pip install --force-reinstall imageio-ffmpeg"
+    if None in told or not str(told[0]).startswith("ffmpeg version "):
+        return Finding("ffmpeg", "problem", f"{binary} does not run", f"no video can be worked on: {advice}")
+    version = str(told[0]).partition(" Copyright")[0].removeprefix("ffmpeg version ")
+    words = {word for text in told[1:] for word in str(text).split()}
+    missing = [part for part in FFMPEG_PARTS if part not in words]
+    if missing:
+        return Finding("ffmpeg", "problem", f"{version} at {binary} lacks {', '.join(missing)}", advice)
+    return Finding("ffmpeg", "ok", f"{version}{f' at {binary}' if chosen else ''}")
 
 
 def _disk(settings: Settings) -> Finding:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from geniequeue.cli.api_client import Job
@@ -48,6 +48,17 @@ def size(value: float | None) -> str:
     return f"{value:.1f} GB"
 
 
+def pace(found: Job) -> str:
+    """Return how fast a job is and how long it will take, where that is known: `1.4× · 0:12 left`."""
+    speed, left_s = found.get("speed"), found.get("left_s")
+    told = [f"{speed:.1f}×"] if speed is not None else []
+    if left_s is not None:
+        minutes, rest = divmod(round(left_s), 60)
+        hours, minutes = divmod(minutes, 60)
+        told.append(f"{hours}:{minutes:02}:{rest:02} left" if hours else f"{minutes}:{rest:02} left")
+    return " · ".join(told)
+
+
 def job(found: Job) -> None:
     """Print one job, a member per line."""
     table = Table.grid(padding=(0, 2))
@@ -61,7 +72,7 @@ def _members(found: Job) -> list[tuple[str, str]]:
     members = [
         ("job", f"{found['jobId']} ({found['bullJobId'] or 'not enqueued'})"),
         ("operation", escape(str(found["operation"]))),
-        ("state", f"{coloured(found['state'])}, {found['progress']:.0f} %"),
+        ("state", ", ".join(filter(None, (coloured(found["state"]), f"{found['progress']:.0f} %", pace(found))))),
         ("attempts", f"{found['attempts']}, retried {found['retry_count']}×"),
         ("times", f"waited {seconds(timings['waited_s'])}, ran {seconds(timings['ran_s'])}"),
     ]
@@ -132,7 +143,7 @@ class BarFollower:
     def __init__(self, label: str = "") -> None:
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[state]}"), console=console(),
+            TextColumn("{task.fields[pace]}"), TextColumn("{task.fields[state]}"), console=console(),
         )  # fmt: skip
         self._label = label
         self._task: Any = None
@@ -149,8 +160,8 @@ class BarFollower:
     def update(self, job: Job) -> None:
         """Move the bar."""
         if self._task is None:
-            self._task = self._bar.add_task(escape(self._label or job["jobId"]), total=100, state="")
-        self._bar.update(self._task, completed=job["progress"], state=coloured(job["state"]))
+            self._task = self._bar.add_task(escape(self._label or job["jobId"]), total=100, state="", pace="")
+        self._bar.update(self._task, completed=job["progress"], state=coloured(job["state"]), pace=pace(job))
         if job["state"] in FINAL_STATES and job["message"]:
             self._bar.console.print(escape(job["message"]))
 

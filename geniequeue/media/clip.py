@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -135,11 +135,21 @@ def probe(path: Path, limits: Limits) -> Clip:
     if video.beside:
         source = replace(source, decoder=_ALPHA_DECODERS.get(video.codec))
     look = look_at(source, limits)
+    source = replace(source, pixels=look.width_px * look.height_px)
     return Clip(source, container, video, look, sound, _facts(container, video, look, sound))
 
 
-def listed(source: Source, limits: Limits, *, maps: tuple[str, ...] = ("0:V:0?", "0:a:0?")) -> list[packets.Track]:
+def listed(
+    source: Source,
+    limits: Limits,
+    *,
+    maps: tuple[str, ...] = ("0:V:0?", "0:a:0?"),
+    on_bytes: Callable[[float], None] = lambda _bytes: None,
+) -> list[packets.Track]:
     """List the packets of a file's tracks without decoding one.
+
+    Args:
+        on_bytes: takes how many bytes have been read.
 
     Raises:
         InputError: damaged (reason `corrupt_file`), or without any such track (`no_video`).
@@ -151,7 +161,7 @@ def listed(source: Source, limits: Limits, *, maps: tuple[str, ...] = ("0:V:0?",
     arguments = ["-xerror", *source.arguments(), *mapped, "-c", "copy", "-f", "framecrc", "pipe:1"]
     running = ffmpeg.lines(arguments, cwd=source.path.parent)
     try:
-        tracks = packets.read(running, limits)
+        tracks = packets.read(packets.watched(running, on_bytes), limits)
     except (FfmpegFailed, packets.Unreadable) as error:
         raise _why_not(error) from error
     finally:

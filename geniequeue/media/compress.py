@@ -35,7 +35,7 @@ def compress_video(work: Work) -> list[Output]:
     Raises:
         PolicyError: the target is smaller than any picture can be (reason `unreachable_target`).
     """
-    clip, progress = probe(work.inputs["input"], work.limits), Progress(work.report)
+    clip, progress = probe(work.inputs["input"], work.limits), Progress(work)
     progress.tell(remake.PROBED)
     params = work.params
     coding = Encoding(codec=params["codec"], preset=params["preset"])

@@ -2,8 +2,8 @@
 
 Called inside the sandbox as `function(work)`. `params`: `title`, `subtitle`, and `cards`, each with `title` and the
 panels `before` and `after`; a panel has a `caption` and either `picture`, the role of an input, or `text`, in red with
-`alarm`. The facts of the output say under `pictures` what each input was found to be, so that the sheet is a second
-opinion too.
+`alarm`. Of a video four frames are shown. The facts of the output say under `pictures` what each input was found to be,
+so that the sheet is a second opinion too.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from xml.sax.saxutils import escape
 import pyvips
 
 from geniequeue.errors import InputError, ToolError
-from geniequeue.media import colour
+from geniequeue.media import clip, colour, footage
 from geniequeue.media.decode import load
+from geniequeue.media.stills import stills
 from geniequeue.sandbox.inside import Output, Work
 
 PANEL_PX = (440, 300)
@@ -29,6 +30,7 @@ PAPER, CARD, FRAME = (236, 238, 241), (255, 255, 255), (246, 247, 249)
 INK, FAINT, ALARM = "#1d2430", "#667085", "#b42318"
 # Drawn all but invisibly behind each line, so that all lines are as high and keep one baseline.
 STRUT = '<span alpha="1"> |Ég</span>'
+FRAMES_GAP_PX = 4
 CHECKS, CHECK_PX = ((255, 255, 255), (214, 218, 224)), 12
 
 
@@ -54,6 +56,8 @@ def contact_sheet(work: Work) -> list[Output]:
 
 def _facts(work: Work, role: str) -> dict[str, Any]:
     """Say what an input is by its content; nothing where it cannot be decoded to the last pixel."""
+    if footage.is_footage(work.inputs[role]):
+        return dict(clip.probe(work.inputs[role], work.limits).facts)
     try:
         picture = load(work.inputs[role], work.limits, animated=False)
         picture.image.avg()
@@ -77,7 +81,7 @@ def _panel(work: Work, panel: Mapping[str, Any]) -> pyvips.Image:
     frame = _plain(*PANEL_PX, FRAME)
     if panel.get("picture"):
         try:
-            picture = _thumbnail(work, str(panel["picture"]))
+            picture = _preview(work, str(panel["picture"]))
         except (InputError, ToolError):
             return _note(frame, "no preview: the file cannot be decoded", FAINT)
         left_px, top_px = (PANEL_PX[0] - picture.width) // 2, (PANEL_PX[1] - picture.height) // 2
@@ -89,6 +93,17 @@ def _note(frame: pyvips.Image, text: str, ink: str) -> pyvips.Image:
     glyphs = _glyphs(text, 20, ink, width_px=PANEL_PX[0] - 4 * PAD_PX)
     place = max(0, (PANEL_PX[0] - glyphs.width) // 2), max(0, (PANEL_PX[1] - glyphs.height) // 2)
     return frame.composite2(glyphs, "over", x=place[0], y=place[1]).flatten().copy_memory()
+
+
+def _preview(work: Work, role: str) -> pyvips.Image:
+    return _frames(work, role) if footage.is_footage(work.inputs[role]) else _thumbnail(work, role)
+
+
+def _frames(work: Work, role: str) -> pyvips.Image:
+    """Decode frames of a video and lay them out in a square, the first one at its upper left."""
+    box = tuple((side - FRAMES_GAP_PX) // 2 for side in PANEL_PX)
+    frames = stills(clip.probe(work.inputs[role], work.limits), 4, (box[0], box[1]), work.out_dir)
+    return pyvips.Image.arrayjoin(frames, across=2, shim=FRAMES_GAP_PX, background=list(FRAME)).copy_memory()
 
 
 def _thumbnail(work: Work, role: str) -> pyvips.Image:

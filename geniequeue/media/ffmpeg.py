@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import selectors
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -21,9 +20,9 @@ import imageio_ffmpeg
 from geniequeue.errors import LostError, PolicyError, ToolError
 from geniequeue.sandbox import processes
 
-# Names that moviepy's configuration has for a binary that is to be looked for.
-_OWN, _OF_THE_SYSTEM = "ffmpeg-imageio", "auto-detect"
 _MAX_THREADS = 8
+# Each thread of a decoder or of x264 holds frames, and one of 4K takes 12 to 70 MB there (measured).
+_LARGE_PIXELS, _MAX_THREADS_LARGE = 2560 * 1440, 4
 _MAX_COMPLAINTS_BYTES = 65_536
 _READ_BYTES = 65_536
 _FULL = ("no space left on device", "disk quota exceeded")
@@ -46,12 +45,14 @@ class Source:
         demuxer: the only one that may read it, found by content.
         max_pixels: largest frame a decoder may make.
         decoder: of the video, where ffmpeg's own would leave something out.
+        pixels: of a frame, where that is known; large ones get fewer threads.
     """
 
     path: Path
     demuxer: str
     max_pixels: int
     decoder: str | None = None
+    pixels: int = 0
 
     def arguments(self, *options: str, one_of: int = 1) -> list[str]:
         """Return the arguments that open it.
@@ -61,7 +62,7 @@ class Source:
             one_of: how many inputs are open at once; each thread of a decoder holds frames.
         """
         return [
-            *("-threads", str(max(1, threads() // one_of))),
+            *("-threads", str(max(1, threads(self.pixels) // one_of))),
             # Never guess: a playlist that is called .mp4 must not reach the demuxer of playlists.
             *("-f", self.demuxer),
             # What a container embeds must not open another demuxer either.
@@ -78,19 +79,21 @@ class Source:
 
 @cache
 def binary() -> str:
-    """Return the ffmpeg that moviepy configures: FFMPEG_BINARY, or the one of the package imageio-ffmpeg."""
-    given = os.environ.get("FFMPEG_BINARY", "")
-    if given in ("", _OWN):
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    found = shutil.which("ffmpeg" if given == _OF_THE_SYSTEM else given)
-    if found is None:
-        raise ToolError("the video program is not installed where FFMPEG_BINARY says", reason="no_ffmpeg")
-    return found
+    """Return the ffmpeg that moviepy configures: the setting FFMPEG_BINARY, which the sandbox hands in as a path, or
+    the one of the package imageio-ffmpeg.
+    """
+    return os.environ.get("FFMPEG_BINARY") or str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
-def threads() -> int:
-    """Threads for one decoder or encoder: more than eight cost memory and bring little."""
-    return min(len(os.sched_getaffinity(0)), _MAX_THREADS)
+def threads(pixels: int = 0) -> int:
+    """Threads for one decoder or encoder of frames with so many pixels; more cost memory and bring little."""
+    most = _MAX_THREADS_LARGE if is_large(pixels) else _MAX_THREADS
+    return min(len(os.sched_getaffinity(0)), most)
+
+
+def is_large(pixels: int) -> bool:
+    """Whether frames are so large that every one held in memory counts."""
+    return pixels > _LARGE_PIXELS
 
 
 def command(arguments: Sequence[str]) -> list[str]:

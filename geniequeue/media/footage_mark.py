@@ -11,6 +11,7 @@ from geniequeue.media import filters, proof, remake
 from geniequeue.media.clip import probe
 from geniequeue.media.draw import Mark, draw_mark
 from geniequeue.media.progress import Progress
+from geniequeue.media.stills import frames_in
 from geniequeue.sandbox.inside import Output, Work
 
 # Files in the job's folder that hold pixels and nothing else: the drawn mark, frames without it, the same with it.
@@ -31,7 +32,7 @@ def mark_footage(work: Work, overlay: pyvips.Image | None) -> list[Output]:
         raise InputError(
             f"expected no format for a video, got {work.params['format']}; leave it out", reason="format_not_allowed"
         )
-    clip, progress = probe(work.inputs["input"], work.limits), Progress(work.report)
+    clip, progress = probe(work.inputs["input"], work.limits), Progress(work)
     progress.tell(remake.PROBED)
     size = filters.even(*clip.look.shown)
     mark = on_even_places(draw_mark(work.params, *size, overlay))
@@ -87,15 +88,8 @@ def _pixels(mapped: str, path: Path, *options: str) -> list[str]:
 
 def _prove(mark: Mark, size: tuple[int, int], folder: Path) -> None:
     """Compare the first and the last frame with what they are without the mark."""
-    before, after = (_frames(folder / name, size) for name in (_BEFORE, _AFTER))
+    before, after = (frames_in(folder / name, size) for name in (_BEFORE, _AFTER))
     if not before or len(before) != len(after):
         raise VerifyError("the video that was made cannot be compared with the input; try again", reason="frames_lost")
     for plain, marked in zip(before, after, strict=True):
         proof.check_frame(mark, plain, marked)
-
-
-def _frames(path: Path, size: tuple[int, int]) -> list[pyvips.Image]:
-    """Read frames of RGB pixels."""
-    pixels, step = path.read_bytes(), size[0] * size[1] * 3
-    pieces = [pixels[at : at + step] for at in range(0, len(pixels) - step + 1, step)]
-    return [pyvips.Image.new_from_memory(each, *size, 3, "uchar").copy(interpretation="srgb") for each in pieces]

@@ -7,14 +7,16 @@ chapters, covers, subtitles (drones write their position there) and timed data a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from geniequeue.errors import ToolError, VerifyError
 from geniequeue.media import clip as clips
-from geniequeue.media import ffmpeg, footage, movie_boxes, packets
+from geniequeue.media import encoding, ffmpeg, footage, movie_boxes, movie_copy, packets
 from geniequeue.media.ffmpeg import FfmpegFailed, Source
+from geniequeue.media.movie_copy import Movie
+from geniequeue.media.pieces import Broken
 from geniequeue.media.progress import Progress
 from geniequeue.sandbox.inside import Output, Work
 
@@ -22,8 +24,6 @@ _HEAD_BYTES = 64
 _MAPS = ("0:V?", "0:a?")
 _COPIED = 0.6
 _SAME_DURATION_S = 0.1
-# A table of the index has at most this many bytes for each packet (ISO/IEC 14496-12: stsz, ctts, stts, co64, stss).
-_INDEX_BYTES, _INDEX_BASE_BYTES = 40, 1 << 16
 # What ffmpeg says of every file of a kind, whoever made it.
 _OF_THE_CONTAINER = re.compile(
     r"major_brand=.{4}|minor_version=\d+|compatible_brands=.{0,64}|handler_name=(Video|Sound)Handler"
@@ -79,29 +79,87 @@ def strip_footage(work: Work) -> list[Output]:
         PolicyError: too large or too long.
         VerifyError: something is left, or pictures or sound are not the same.
     """
-    path, progress = work.inputs["input"], Progress(work.report)
+    path, progress = work.inputs["input"], Progress(work)
     container = footage.video_container(path)
     source = Source(path, container.demuxer, work.limits.max_video_pixels)
+    movie = _movie(path) if container is footage.MP4 else None
+    if movie is not None:
+        return [_moved(source, movie, work, progress)]
     plan = _plan(source, container, work)
     made = work.out_dir / f"output.{plan.target.extension}"
     before = _copied(source, made, plan, work, progress)
-    output = _proved(made, Source(made, container.demuxer, source.max_pixels), before, plan, work)
+    on_bytes = progress.part(_COPIED, 1.0, made.stat().st_size, in_time=False)
+    output = _proved(Source(made, container.demuxer, source.max_pixels), before, plan, work, on_bytes)
     progress.tell(1.0)
     return [output]
+
+
+def _movie(path: Path) -> Movie | None:
+    """Read the index of a plain MP4, which most are; None for any other.
+
+    Raises:
+        InputError: it is cut off.
+    """
+    if movie_boxes.is_cut_off(path):
+        raise clips.corrupt()
+    try:
+        return movie_copy.movie_of(path)
+    except Broken:
+        raise clips.corrupt() from None
+
+
+def _moved(source: Source, movie: Movie, work: Work, progress: Progress) -> Output:
+    """Move pictures and sound of a plain MP4 under a new index, at the speed of `cp`, and prove it."""
+    for track in movie.tracks:
+        packets.check_duration(track.duration_s, work.limits)
+        packets.check_frames(track.samples if track.pictures else 0, work.limits)
+    look = clips.look_at(source, work.limits)
+    made = work.out_dir / f"output.{_MP4.extension}"
+    movie_copy.copied(source.path, movie, made, progress.part(0.0, 1.0, movie.size_bytes, in_time=False))
+    copy = Source(made, source.demuxer, source.max_pixels)
+    _check_nothing_left(copy, _MP4, len(movie.tracks))
+    if clips.look_at(copy, work.limits) != look:
+        raise _changed()
+    progress.tell(1.0)
+    video = next(track for track in movie.tracks if track.pictures)
+    return Output(
+        name=made.name,
+        mime=_MP4.mime,
+        width_px=look.shown[0],
+        height_px=look.shown[1],
+        duration_s=round(max(track.duration_s for track in movie.tracks), 3),
+        facts={
+            "format": _MP4.extension,
+            "codec": video.codec,
+            "tracks": len(movie.tracks),
+            "frames": video.samples,
+            "lossless": True,
+        },
+    )
+
+
+def _check_nothing_left(copy: Source, target: Target, tracks: int) -> None:
+    left = _tags(copy)
+    if target.muxer in ("mp4", "mov"):
+        left += movie_boxes.left_over(copy.path, tracks)
+    if left:
+        raise VerifyError(f"metadata is left in what was made: {', '.join(left)[:200]}", reason="metadata_left")
+
+
+def _changed() -> VerifyError:
+    return VerifyError("pictures or sound of what was made are not those of the input; try again", reason="changed")
 
 
 def _plan(source: Source, container: footage.Container, work: Work) -> _Plan:
     """Choose the container of the output, which is the input's own, and how much room its index needs."""
     if container is footage.MP4:
-        if movie_boxes.is_cut_off(source.path):
-            raise clips.corrupt()
         told = movie_boxes.survey(source.path)
         if told is None:
             tracks = clips.listed(source, work.limits, maps=_MAPS)
             told = movie_boxes.Survey(
                 sum(len(track.pts) for track in tracks), any(track.kind == "video" for track in tracks)
             )
-        return _Plan(_movie_target(source.path, told.pictures), _INDEX_BASE_BYTES + _INDEX_BYTES * told.packets)
+        return _Plan(_movie_target(source.path, told.pictures), encoding.index_room(told.packets))
     if container is footage.MATROSKA:
         return _Plan(_WEBM if b"webm" in _head(source.path) else _MKV)
     if container is footage.MPEGTS:
@@ -142,9 +200,9 @@ def _copied(source: Source, made: Path, plan: _Plan, work: Work, progress: Progr
         *(*mapped, "-c", "copy", "-f", "framecrc", "pipe:1"),
     ]
     running = ffmpeg.lines(arguments, cwd=made.parent)
-    size_bytes = source.path.stat().st_size
     try:
-        tracks = packets.read(_watched(running, size_bytes, progress), work.limits)
+        on_bytes = progress.part(0.0, _COPIED, source.path.stat().st_size, in_time=False)
+        tracks = packets.read(packets.watched(running, on_bytes), work.limits)
     except (FfmpegFailed, packets.Unreadable) as error:
         clips.listed(source, work.limits, maps=_MAPS)  # says what is wrong with the input, if that is it
         raise ToolError("this file cannot be copied into its own kind of container; send another") from error
@@ -157,34 +215,22 @@ def _copied(source: Source, made: Path, plan: _Plan, work: Work, progress: Progr
     return tracks
 
 
-def _watched(lines: Iterable[str], size_bytes: int, progress: Progress) -> Iterator[str]:
-    """Pass the table on and tell which share of the bytes has gone by."""
-    done = 0
-    for line in lines:
-        if line[:1].isdigit():
-            done += int(line.split(",")[4])
-            progress.tell(_COPIED * min(1.0, done / max(size_bytes, 1)))
-        yield line
-
-
-def _proved(made: Path, copy: Source, before: Sequence[packets.Track], plan: _Plan, work: Work) -> Output:
+def _proved(
+    copy: Source, before: Sequence[packets.Track], plan: _Plan, work: Work, on_bytes: Callable[[float], None]
+) -> Output:
     """List what was made and compare: the same packets, and no tag beside them."""
     try:
-        after = clips.listed(copy, work.limits, maps=_MAPS)
+        after = clips.listed(copy, work.limits, maps=_MAPS, on_bytes=on_bytes)
     except Exception as error:
         raise VerifyError("what was made cannot be read back; try again") from error
     exact = not plan.cleaned
     if len(after) != len(before) or not all(_same(a, b, exact) for a, b in zip(before, after, strict=True)):
-        raise VerifyError("pictures or sound of what was made are not those of the input; try again", reason="changed")
-    left = _tags(copy)
-    if plan.target.muxer in ("mp4", "mov"):
-        left += movie_boxes.left_over(made, len(before))
-    if left:
-        raise VerifyError(f"metadata is left in what was made: {', '.join(left)[:200]}", reason="metadata_left")
+        raise _changed()
+    _check_nothing_left(copy, plan.target, len(before))
     video = next((track for track in before if track.kind == "video"), None)
     look = clips.look_at(copy, work.limits) if video else None
     return Output(
-        name=made.name,
+        name=copy.path.name,
         mime=plan.target.mime,
         width_px=look.shown[0] if look else None,
         height_px=look.shown[1] if look else None,

@@ -7,11 +7,13 @@ is the highest of all, up to 60. A clip without sound is silent for as long as i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from geniequeue.errors import InputError, PolicyError
-from geniequeue.media import encoding, filters, remake
+from geniequeue.media import encoding, filters, remake, segments
 from geniequeue.media.clip import Clip, probe
+from geniequeue.media.ffmpeg import Source
 from geniequeue.media.geometry import ResizePlan
 from geniequeue.media.progress import Progress
 from geniequeue.sandbox.inside import Limits, Output, Work
@@ -19,8 +21,8 @@ from geniequeue.sandbox.inside import Limits, Output, Work
 ROLE = "input_file_ids"
 MAX_RATE = Fraction(60)
 SOUND_RATE = 48_000
-# Nine clips in 4K: each holds about 80 MB (measured) while the encoder holds 900.
-_MOST_PIXELS = 75_000_000
+# Two clips in 4K: each that is open holds about 200 MB there (measured), and the encoder 900.
+_OPEN_AT_ONCE_PIXELS = 2 * 3840 * 2160
 
 
 def join_videos(work: Work) -> list[Output]:
@@ -30,7 +32,7 @@ def join_videos(work: Work) -> list[Output]:
         InputError: there is only one (reason `one_clip`), or one is not a video that is accepted.
         PolicyError: together they are too long.
     """
-    progress = Progress(work.report)
+    progress = Progress(work)
     paths = list(work.inputs.values())
     if len(paths) < 2:
         raise InputError("expected at least two clips to join, got one; name more in input_file_ids", reason="one_clip")
@@ -40,6 +42,8 @@ def join_videos(work: Work) -> list[Output]:
         progress.tell(remake.PROBED * len(clips) / len(paths))
     _check(clips, work.limits)
     facts = {**clips[0].facts, "clips": len(clips)}
+    if sum(clip.look.width_px * clip.look.height_px for clip in clips) > _OPEN_AT_ONCE_PIXELS:
+        return [segments.joined(work, _whole(clips), _parts(clips), progress, facts=facts)]
     return remake.remake(work, _plan(clips), [clip.source for clip in clips], progress, facts=facts)
 
 
@@ -49,12 +53,6 @@ def _check(clips: Sequence[Clip], limits: Limits) -> None:
             f"expected clips of at most {limits.max_duration_s / 3600:g} hours together, got more; send fewer",
             reason="too_long",
         )
-    if sum(clip.look.width_px * clip.look.height_px for clip in clips) > _MOST_PIXELS:
-        raise PolicyError(
-            f"expected clips whose frames have at most {_MOST_PIXELS // 1_000_000} megapixels together, got more; "
-            "send fewer, or make them smaller first",
-            reason="too_many_pixels",
-        )
 
 
 def rate_of(clips: Sequence[Clip]) -> Fraction:
@@ -63,26 +61,65 @@ def rate_of(clips: Sequence[Clip]) -> Fraction:
 
 
 def _plan(clips: Sequence[Clip]) -> remake.Plan:
+    """Plan the join with all clips open at once."""
     size, rate = filters.even(*clips[0].look.shown), rate_of(clips)
-    sounding = any(clip.sound for clip in clips)
-    counts = [max(1, round(clip.duration_s * rate)) for clip in clips]
+    counts = _counts(clips, rate)
     graph = [_pictures(clip, number, size, rate, counts[number]) for number, clip in enumerate(clips)]
-    if sounding:
-        graph += [_sound(clip, number, float(counts[number] / rate)) for number, clip in enumerate(clips)]
-    labels = "".join(f"[v{number}]" + (f"[a{number}]" if sounding else "") for number in range(len(clips)))
-    ends = "[video][sound]" if sounding else "[video]"
-    graph.append(f"{labels}concat=n={len(clips)}:v=1:a={int(sounding)}{ends}")
-    frames = sum(counts)
-    return remake.Plan(
+    graph.append("".join(f"[v{number}]" for number in range(len(clips))) + f"concat=n={len(clips)}:v=1:a=0[video]")
+    plan = remake.Plan(
         inputs=encoding.joined(*(clip.source.arguments(one_of=len(clips)) for clip in clips)),
         graph=";".join(graph),
         size=size,
-        duration_s=float(frames / rate),
-        frames=frames,
-        sound=encoding.sound_encoded(encoding.sound_bps("stereo"), "stereo", SOUND_RATE) if sounding else ["-an"],
-        sound_map="[sound]" if sounding else "",
-        timing=("-r", f"{rate.numerator}/{rate.denominator}", "-fps_mode", "cfr"),
+        duration_s=float(sum(counts) / rate),
+        frames=sum(counts),
+        timing=_timing(rate),
     )
+    return _sounding(plan, clips, 0)
+
+
+def _whole(clips: Sequence[Clip]) -> remake.Plan:
+    """Plan the join of parts that have been made; they are input 0, the clips follow for their sound."""
+    plan = _plan([replace(clip, sound=None) for clip in clips])
+    sounds = [clip.source.arguments() for clip in clips] if any(clip.sound for clip in clips) else []
+    return _sounding(replace(plan, inputs=encoding.joined(*sounds), graph=""), clips, 1)
+
+
+def _parts(clips: Sequence[Clip]) -> list[tuple[remake.Plan, Source]]:
+    """Plan a part of each clip, as it will be in the whole, without sound."""
+    size, rate = filters.even(*clips[0].look.shown), rate_of(clips)
+    plans = []
+    for clip, frames in zip(clips, _counts(clips, rate), strict=True):
+        plan = remake.Plan(
+            inputs=clip.source.arguments(),
+            graph=_pictures(clip, 0, size, rate, frames).removesuffix("[v0]") + "[video]",
+            size=size,
+            duration_s=float(frames / rate),
+            frames=frames,
+            timing=_timing(rate),
+        )
+        plans.append((plan, clip.source))
+    return plans
+
+
+def _counts(clips: Sequence[Clip], rate: Fraction) -> list[int]:
+    return [max(1, round(clip.duration_s * rate)) for clip in clips]
+
+
+def _timing(rate: Fraction) -> tuple[str, ...]:
+    return "-r", f"{rate.numerator}/{rate.denominator}", "-fps_mode", "cfr"
+
+
+def _sounding(plan: remake.Plan, clips: Sequence[Clip], first: int) -> remake.Plan:
+    """Add the sound of the clips, which are the inputs from `first` on; those without are silent."""
+    if not any(clip.sound for clip in clips):
+        return plan
+    rate = rate_of(clips)
+    lengths = [float(count / rate) for count in _counts(clips, rate)]
+    graph = [_sound(clip, first + number, lengths[number]) for number, clip in enumerate(clips)]
+    labels = "".join(f"[a{first + number}]" for number in range(len(clips)))
+    graph.append(f"{labels}concat=n={len(clips)}:v=0:a=1[sound]")
+    coding = encoding.sound_encoded(encoding.sound_bps("stereo"), "stereo", SOUND_RATE)
+    return remake.with_sound(plan, ";".join(graph), coding)
 
 
 def _pictures(clip: Clip, number: int, size: tuple[int, int], rate: Fraction, frames: int) -> str:

@@ -7,7 +7,7 @@ size, checksum[, F=flags][, side data]` for each packet.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -106,6 +106,17 @@ def read(lines: Iterable[str], limits: Limits) -> list[Track]:
     return [tracks[number] for number in sorted(tracks)]
 
 
+def watched(lines: Iterable[str], on_bytes: Callable[[float], None]) -> Iterator[str]:
+    """Pass the table on and tell how many bytes have gone by, at every hundredth line."""
+    done = 0
+    for number, line in enumerate(lines):
+        if line[:1].isdigit():
+            done += int(line.split(",")[4])
+            if number % 100 == 0:
+                on_bytes(done)
+        yield line
+
+
 def _take_header(tracks: dict[int, Track], line: str, limits: Limits) -> None:
     label, _, value = line[1:].partition(": ")
     name, _, number = label.partition(" ")
@@ -142,12 +153,32 @@ def check_pixels(width_px: int, height_px: int, limits: Limits) -> None:
 
 
 def _check(track: Track, limits: Limits) -> None:
-    if track.kind == "video" and len(track.pts) > limits.max_video_frames:
+    if track.kind == "video":
+        check_frames(len(track.pts), limits)
+    if track.pts:
+        check_duration(float((track.end - track.pts[0]) * track.tick), limits)
+
+
+def check_frames(frames: int, limits: Limits) -> None:
+    """Refuse too many frames.
+
+    Raises:
+        PolicyError: reason `too_many_frames`.
+    """
+    if frames > limits.max_video_frames:
         raise PolicyError(
             f"expected a video of at most {limits.max_video_frames} frames, got more; send a shorter one",
             reason="too_many_frames",
         )
-    if track.pts and (track.end - track.pts[0]) * track.tick > limits.max_duration_s:
+
+
+def check_duration(seconds: float, limits: Limits) -> None:
+    """Refuse what is too long.
+
+    Raises:
+        PolicyError: reason `too_long`.
+    """
+    if seconds > limits.max_duration_s:
         raise PolicyError(
             f"expected at most {limits.max_duration_s / 3600:g} hours, got more; send a shorter one", reason="too_long"
         )

@@ -13,7 +13,7 @@ from geniequeue.media import encoding, ffmpeg, footage_verify
 from geniequeue.media.clip import Clip
 from geniequeue.media.encoding import Encoding
 from geniequeue.media.ffmpeg import FfmpegFailed, Source
-from geniequeue.media.footage_verify import Promise
+from geniequeue.media.footage_verify import Made, Promise
 from geniequeue.media.progress import Progress
 from geniequeue.sandbox.inside import Output, Work
 
@@ -35,6 +35,7 @@ class Plan:
         sound: arguments of the sound, `-an` for none.
         sound_map: what is mapped as sound; empty for none.
         timing: arguments that place frames in time.
+        begun: share of the work that is done before ffmpeg is run.
         missing: frames that may be missing, where the input cannot be decoded from its first one on.
         further, looked_at: arguments of a further output, beside the video and beside its proof.
     """
@@ -49,6 +50,7 @@ class Plan:
     coding: Encoding = field(default_factory=Encoding)
     timing: Sequence[str] = field(default_factory=encoding.timing_arguments)
     missing: int = 0
+    begun: float = PROBED
     further: Sequence[str] = ()
     looked_at: Sequence[str] = ()
 
@@ -75,7 +77,7 @@ def plan_of(clip: Clip, chain: str, size: tuple[int, int], *, inputs: Sequence[s
 
 def with_sound(plan: Plan, graph: str, sound: Sequence[str]) -> Plan:
     """Return the plan with a chain of filters that ends in `[sound]`, and how that is encoded."""
-    return replace(plan, graph=f"{plan.graph};{graph}", sound_map="[sound]", sound=sound)
+    return replace(plan, graph=f"{plan.graph};{graph}".removeprefix(";"), sound_map="[sound]", sound=sound)
 
 
 def remake(
@@ -89,7 +91,7 @@ def remake(
         VerifyError: what was made is not what was promised.
     """
     path = work.out_dir / NAME
-    on_time = progress.part(PROBED, MADE, plan.duration_s)
+    on_time = progress.part(plan.begun, MADE, plan.duration_s)
     make(plan, path, sources, on_time)
     try:
         return [proved(path, plan, progress, facts=facts)]
@@ -105,9 +107,8 @@ def make(plan: Plan, path: Path, sources: Sequence[Source], on_time: Any) -> Non
         InputError: an input turned out to be damaged.
         ToolError: ffmpeg failed on good input.
     """
-    first_pass = plan.coding.rate.run == 1
     try:
-        ffmpeg.run(_arguments(plan, path, first_pass), cwd=path.parent, on_time=on_time)
+        ffmpeg.run(arguments_of(plan, path), cwd=path.parent, on_time=on_time)
     except FfmpegFailed as error:
         raise blamed(sources, path.parent) from error
 
@@ -123,27 +124,14 @@ def proved(path: Path, plan: Plan, progress: Progress, *, facts: Mapping[str, An
         missing=plan.missing,
         sound=bool(plan.sound_map),
     )
-    return described(path, promise, plan.size, progress, facts=facts, looked_at=plan.looked_at)
-
-
-def described(
-    path: Path,
-    promise: Promise,
-    shown: tuple[int, int],
-    progress: Progress,
-    *,
-    facts: Mapping[str, Any],
-    looked_at: Sequence[str] = (),
-) -> Output:
-    """Verify a file against a promise and describe it.
-
-    Args:
-        shown: width and height as a viewer shows it.
-        looked_at: as of `footage_verify.verify`.
-    """
     on_time = progress.part(MADE, 1.0, promise.duration_s)
-    made = footage_verify.verify(path, promise, on_time, looked_at=looked_at)
+    made = footage_verify.verify(path, promise, on_time, looked_at=plan.looked_at)
     progress.tell(1.0)
+    return output_of(path, made, plan.size, facts)
+
+
+def output_of(path: Path, made: Made, shown: tuple[int, int], facts: Mapping[str, Any]) -> Output:
+    """Describe an MP4 that was read back."""
     return Output(
         name=path.name,
         mime=encoding.MIME,
@@ -153,7 +141,7 @@ def described(
         facts={
             **facts,
             "format": "mp4",
-            "codec": promise.codec,
+            "codec": made.video.codec,
             "frames": len(made.video.pts),
             "sound": made.sound.codec if made.sound else None,
         },
@@ -170,7 +158,9 @@ def blamed(sources: Sequence[Source], cwd: Path) -> JobError:
     return ToolError("the video program failed on this video; try again or send another", reason="ffmpeg")
 
 
-def _arguments(plan: Plan, path: Path, first_pass: bool) -> list[str]:
+def arguments_of(plan: Plan, path: Path) -> list[str]:
+    """Return the arguments of the run of ffmpeg that makes the video; a first pass makes none."""
+    first_pass = plan.coding.rate.run == 1
     sound = [] if first_pass else ["-map", plan.sound_map] if plan.sound_map else []
     return encoding.joined(
         plan.inputs,

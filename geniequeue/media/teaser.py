@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate
+from pathlib import Path
 
 from geniequeue.errors import InputError
-from geniequeue.media import encoding, filters, footage_mark, join, remake
+from geniequeue.media import encoding, ffmpeg, filters, footage, footage_mark, join, remake, segments
 from geniequeue.media.clip import Clip, probe
 from geniequeue.media.draw import draw_mark
+from geniequeue.media.encoding import Encoding, Rate
+from geniequeue.media.ffmpeg import Source
 from geniequeue.media.geometry import ResizePlan
 from geniequeue.media.progress import Progress
 from geniequeue.params import ApplyWatermarkParams
@@ -21,6 +24,10 @@ _FADES_IN_A_PART = 3
 # Read a little more than is shown, because the last frame may begin before the end of a part and last beyond it.
 _MARGIN_S = 0.5
 _LARGEST = (1920, 1080)
+# Parts of a 4K video that are open at once: each takes 150 MB (measured). More are made one by one first.
+_OPEN_AT_ONCE = 4
+_PARTS_MADE = 0.5
+_BETWEEN = Encoding(preset="ultrafast", rate=Rate(crf=8))
 
 
 @dataclass(frozen=True)
@@ -54,15 +61,19 @@ def create_teaser(work: Work) -> list[Output]:
     Raises:
         InputError: a segment begins behind the end of the video (reason `outside_video`).
     """
-    clip, progress = probe(work.inputs["input"], work.limits), Progress(work.report)
+    clip, progress = probe(work.inputs["input"], work.limits), Progress(work)
     progress.tell(remake.PROBED)
     cut = plan_cut(clip, work)
-    plan = _plan(work, clip, cut)
     facts = {**clip.facts, "parts_at_s": [round(start, 3) for start in cut.starts_s]}
+    made: list[Path] = []
     try:
-        return remake.remake(work, plan, [clip.source], progress, facts=facts)
+        if ffmpeg.is_large(clip.source.pixels) and len(cut.frames) > _OPEN_AT_ONCE:
+            made = segments.make_parts(work, _parts(work, clip, cut), progress, until=_PARTS_MADE)
+        return remake.remake(work, _plan(work, clip, cut, made), [clip.source], progress, facts=facts)
     finally:
         footage_mark.clean(work.out_dir)
+        for part in made:
+            part.unlink(missing_ok=True)
 
 
 def plan_cut(clip: Clip, work: Work) -> Cut:
@@ -102,34 +113,62 @@ def _inside(clip: Clip, start_s: float, end_s: float) -> tuple[float, float]:
     return start_s, min(end_s, clip.duration_s) - start_s
 
 
-def _plan(work: Work, clip: Clip, cut: Cut) -> remake.Plan:
-    final = _plan_size(clip, work.params.get("width"))
-    size = filters.even(*final)
+def _plan(work: Work, clip: Clip, cut: Cut, made: Sequence[Path] = ()) -> remake.Plan:
+    """Plan the teaser of parts that are open at once: of the video itself, or files `made` of it in final size."""
+    size = _final(work, clip)
     sounding = clip.sound is not None and not work.params["mute"]
-    graph = [_part(clip, number, cut, size) for number in range(len(cut.frames))]
-    graph.append(_pictures(cut))
-    inputs = [
-        clip.source.arguments(
-            *("-ss", f"{max(0.0, start + clip.video.start_s):.6f}"),
-            *("-t", f"{cut.seconds(frames) + _MARGIN_S:.6f}"),
-            one_of=len(cut.frames),
-        )
-        for start, frames in zip(cut.starts_s, cut.frames, strict=True)
-    ]
+    opened = [_input(clip, cut, number, len(cut.frames)) for number in range(len(cut.frames))]
+    parts = [Source(path, footage.MP4.demuxer, clip.source.max_pixels).arguments() for path in made]
+    pictures = [_again(cut, number) if made else _part(clip, number, cut, size) for number in range(len(cut.frames))]
     plan = remake.Plan(
-        inputs=encoding.joined(*inputs),
-        graph=";".join(graph) + "[video]",
+        inputs=encoding.joined(*parts, *opened),
+        graph=";".join([*pictures, _pictures(cut)]) + "[video]",
         size=size,
         duration_s=cut.seconds(cut.total),
         frames=cut.total,
-        timing=("-r", f"{cut.rate.numerator}/{cut.rate.denominator}", "-fps_mode", "cfr"),
+        timing=_timing(cut),
+        begun=_PARTS_MADE if made else remake.PROBED,
     )
     if work.params.get("watermark_text"):
-        plan = _marked(work, cut, plan)
+        plan = _marked(work, plan, len(parts) + len(opened))
     if sounding:
         sound = encoding.sound_encoded(encoding.sound_bps("stereo"), "stereo", join.SOUND_RATE)
-        plan = remake.with_sound(plan, _sound(cut), sound)
+        plan = remake.with_sound(plan, _sound(cut, len(parts)), sound)
     return plan
+
+
+def _parts(work: Work, clip: Clip, cut: Cut) -> list[tuple[remake.Plan, Source]]:
+    """Plan a file of each part in its final size, so good that nobody sees that it is encoded twice."""
+    size = _final(work, clip)
+    return [
+        (
+            remake.Plan(
+                inputs=_input(clip, cut, number, 1),
+                graph=_part(clip, number, cut, size, opened=0).removesuffix(f"[v{number}]") + "[video]",
+                size=size,
+                duration_s=cut.seconds(frames),
+                frames=frames,
+                coding=_BETWEEN,
+                timing=_timing(cut),
+            ),
+            clip.source,
+        )
+        for number, frames in enumerate(cut.frames)
+    ]
+
+
+def _input(clip: Clip, cut: Cut, number: int, one_of: int) -> list[str]:
+    """Return the arguments that open the video at a part."""
+    start_s, length_s = cut.starts_s[number] + clip.video.start_s, cut.seconds(cut.frames[number]) + _MARGIN_S
+    return clip.source.arguments("-ss", f"{max(0.0, start_s):.6f}", "-t", f"{length_s:.6f}", one_of=one_of)
+
+
+def _timing(cut: Cut) -> tuple[str, ...]:
+    return "-r", f"{cut.rate.numerator}/{cut.rate.denominator}", "-fps_mode", "cfr"
+
+
+def _final(work: Work, clip: Clip) -> tuple[int, int]:
+    return filters.even(*_plan_size(clip, work.params.get("width")))
 
 
 def _plan_size(clip: Clip, width_px: int | None) -> tuple[int, int]:
@@ -140,14 +179,21 @@ def _plan_size(clip: Clip, width_px: int | None) -> tuple[int, int]:
     return min(wanted, largest)
 
 
-def _part(clip: Clip, number: int, cut: Cut, size: tuple[int, int]) -> str:
+def _part(clip: Clip, number: int, cut: Cut, size: tuple[int, int], *, opened: int | None = None) -> str:
+    """Filters that bring a part into its shape; it is input `number`, or `opened`."""
     chain = filters.chain(
         filters.at_rate(cut.rate, cut.frames[number]),
         filters.prepared(clip, size, name=f"p{number}"),
         "format=yuv420p",
         filters.in_common_colours(clip, size[1]),
     )
-    return f"[{number}:V:0]{chain}[v{number}]"
+    return f"[{number if opened is None else opened}:V:0]{chain}[v{number}]"
+
+
+def _again(cut: Cut, number: int) -> str:
+    """Filters that take a part which is in its shape already."""
+    tags = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+    return f"[{number}:V:0]{filters.at_rate(cut.rate, cut.frames[number])},format=yuv420p,{tags}[v{number}]"
 
 
 def _pictures(cut: Cut) -> str:
@@ -167,12 +213,12 @@ def _pictures(cut: Cut) -> str:
     return ";".join([*steps, f"[{last}]{whole},{closing}"])
 
 
-def _sound(cut: Cut) -> str:
-    """Do with the sound what is done with the pictures; it ends in `[sound]`."""
+def _sound(cut: Cut, first: int) -> str:
+    """Do with the sound of the inputs from `first` on what is done with the pictures; it ends in `[sound]`."""
     shape = f"aformat=sample_fmts=fltp:sample_rates={join.SOUND_RATE}:channel_layouts=stereo"
     parts = len(cut.frames)
     steps = [
-        f"[{number}:a:0]aresample=async=1:first_pts=0,atrim=start=0,asetpts=PTS-STARTPTS,{shape},"
+        f"[{first + number}:a:0]aresample=async=1:first_pts=0,atrim=start=0,asetpts=PTS-STARTPTS,{shape},"
         f"apad=whole_dur={cut.seconds(frames):.6f},atrim=end={cut.seconds(frames):.6f}[a{number}]"
         for number, frames in enumerate(cut.frames)
     ]
@@ -188,10 +234,10 @@ def _sound(cut: Cut) -> str:
     )
 
 
-def _marked(work: Work, cut: Cut, plan: remake.Plan) -> remake.Plan:
+def _marked(work: Work, plan: remake.Plan, opened: int) -> remake.Plan:
     params = ApplyWatermarkParams().load({"watermark_text": work.params["watermark_text"]})
     mark = footage_mark.on_even_places(draw_mark(params, *plan.size))
-    laid = filters.marked(filters.COMMON, mark.left_px, mark.top_px, mark=f"{len(cut.frames)}:v")
+    laid = filters.marked(filters.COMMON, mark.left_px, mark.top_px, mark=f"{opened}:v")
     return replace(
         plan,
         inputs=[*plan.inputs, *footage_mark.mark_input(mark, work.out_dir)],

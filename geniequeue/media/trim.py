@@ -9,20 +9,25 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 
-from geniequeue.errors import InputError, VerifyError
-from geniequeue.media import encoding, ffmpeg, filters, footage, packets, remake
+from geniequeue.errors import InputError
+from geniequeue.media import clip as clips
+from geniequeue.media import encoding, ffmpeg, filters, footage, footage_verify, packets, remake
 from geniequeue.media.clip import Clip, probe
-from geniequeue.media.ffmpeg import FfmpegFailed
-from geniequeue.media.footage_verify import Promise
+from geniequeue.media.ffmpeg import FfmpegFailed, Source
+from geniequeue.media.footage_verify import Made
 from geniequeue.media.progress import Progress
 from geniequeue.sandbox.inside import Output, Work
 
 # Times come as decimal fractions of seconds, frames lie on thirds and the like: this near is the same instant.
 _NEAR_S = 0.001
 _COPIED_CODECS = frozenset({"h264", "hevc"})
+# In video range or, as some phones record, in full range.
+_COPIED_PIXELS = frozenset({"yuv420p", "yuvj420p"})
 _INDEXED = (footage.MP4, footage.MATROSKA)
 # A recording that starts in the middle of a group of pictures has frames before its first key frame.
 _MISSING_AT_START = 2
+# Share of the work after which a part that is copied is written, and has to be read back.
+_COPIED = 0.6
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ def trim_videos(work: Work) -> list[Output]:
     Raises:
         InputError: the times lie outside the video (reason `outside_video`).
     """
-    clip, progress = probe(work.inputs["input"], work.limits), Progress(work.report)
+    clip, progress = probe(work.inputs["input"], work.limits), Progress(work)
     progress.tell(remake.PROBED)
     span = span_of(clip, float(work.params["start"]), work.params.get("end"))
     facts = {**clip.facts, "start_s": round(span.start_s, 3), "end_s": round(span.end_s, 3)}
@@ -115,7 +120,7 @@ def _can_be_copied(clip: Clip, span: Span) -> bool:
     plays = (
         clip.container in _INDEXED
         and clip.video.codec in _COPIED_CODECS
-        and clip.look.format == "yuv420p"
+        and clip.look.format in _COPIED_PIXELS
         and not clip.look.turned
         and (clip.sound is None or clip.sound.codec == "aac")
     )
@@ -131,10 +136,14 @@ def _is_clean_cut(video: packets.Track, time: int) -> bool:
 
 
 def _copied(work: Work, clip: Clip, span: Span, progress: Progress, facts: dict[str, object]) -> Output | None:
-    """Copy the span's packets; None where the result is not exactly that."""
+    """Copy the span's packets; None where the result is not exactly that, bit by bit.
+
+    What is copied is as good as the input was: nothing is decoded but the first frame.
+    """
     path = work.out_dir / remake.NAME
     # A seek ends at the last key frame before a time, so it has to be a little after the one that is meant.
     begin = ["-ss", f"{span.start_s + clip.video.start_s + _NEAR_S / 2:.6f}"] if span.first else []
+    sounds = len(clip.sound.pts) if clip.sound else 0
     arguments = [
         *clip.source.arguments(*begin),
         *("-map", "0:V:0", "-map", "0:a:0?", "-c", "copy"),
@@ -143,19 +152,37 @@ def _copied(work: Work, clip: Clip, span: Span, progress: Progress, facts: dict[
         *(("-t", f"{span.duration_s:.6f}") if span.end < clip.frames else ()),
         *(("-tag:v", "hvc1") if clip.video.codec == "hevc" else ()),
         *("-avoid_negative_ts", "make_zero"),
-        *encoding.container_arguments(),
+        *encoding.container_arguments(index_bytes=encoding.index_room(clip.frames + sounds)),
         f"file:{path}",
     ]
-    promise = Promise(
-        codec=clip.video.codec,
-        width_px=clip.video.width_px,
-        height_px=clip.video.height_px,
-        duration_s=span.duration_s,
-        frames=span.frames,
-        sound=clip.sound is not None,
-    )
+    copied = progress.part(remake.PROBED, _COPIED, span.duration_s)
     try:
-        ffmpeg.run(arguments, cwd=work.out_dir)
-        return remake.described(path, promise, clip.look.shown, progress, facts={**facts, "lossless": True})
-    except (FfmpegFailed, VerifyError):
+        ffmpeg.run(arguments, cwd=work.out_dir, on_time=copied)
+        copy = Source(path, footage.MP4.demuxer, clip.source.max_pixels)
+        on_bytes = progress.part(_COPIED, 1.0, path.stat().st_size, in_time=False)
+        tracks = clips.listed(copy, work.limits, on_bytes=on_bytes)
+        look = clips.look_at(copy, work.limits)
+    except (FfmpegFailed, InputError):
         return None
+    made = Made(tracks[0], tracks[1] if len(tracks) > 1 else None)
+    if look.shown != clip.look.shown or not _is_of(made, clip, span):
+        return None
+    progress.tell(1.0)
+    return remake.output_of(path, made, look.shown, {**facts, "lossless": True})
+
+
+def _is_of(made: Made, clip: Clip, span: Span) -> bool:
+    """Whether what was made is the packets of a span, bit by bit, and as long as it."""
+    first = clip.video.pts.index(clip.times[span.first])
+    same = (made.video.codec, made.video.sums) == (clip.video.codec, clip.video.sums[first : first + span.frames])
+    lasting = abs(made.duration_s - span.duration_s) <= footage_verify.DURATION_S
+    if made.sound is None or clip.sound is None:
+        return same and lasting and made.sound is clip.sound
+    return same and lasting and _is_within(made.sound, clip.sound)
+
+
+def _is_within(part: packets.Track, whole: packets.Track) -> bool:
+    """Whether a track is a part of another one, without a gap."""
+    count = len(part.sums)
+    starts = (place for place, found in enumerate(whole.sums) if found == part.sums[0])
+    return any(whole.sums[place : place + count] == part.sums for place in starts)

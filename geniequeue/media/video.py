@@ -18,7 +18,7 @@ RESOLUTIONS = {"480p": 480, "720p": 720, "1080p": 1080}
 
 def resize_video(work: Work) -> list[Output]:
     """Scale the video to `width` and/or `height` in the way `fit` says, or to a `resolution`."""
-    clip, progress = probe(work.inputs["input"], work.limits), Progress(work.report)
+    clip, progress = probe(work.inputs["input"], work.limits), Progress(work)
     progress.tell(remake.PROBED)
     plan = _resize_plan(work, clip)
     scaled, final = plan.scaled(*clip.look.shown), plan.final(*clip.look.shown)
@@ -42,7 +42,7 @@ def crop_video(work: Work) -> list[Output]:
     Raises:
         InputError: the box does not lie inside the video (reason `crop_outside`).
     """
-    clip, progress = probe(work.inputs["input"], work.limits), Progress(work.report)
+    clip, progress = probe(work.inputs["input"], work.limits), Progress(work)
     progress.tell(remake.PROBED)
     shown = clip.look.shown
     box = geometry.crop_box(*shown, work.params)

@@ -3,8 +3,8 @@
 It is forked before there is a job for it, so that no job waits for the fork and for what libraries do the first time
 they are used; it does one job and ends.
 
-Messages up the pipe are JSON, one a line: `{"progress": 0.5}` any number of times, then `{"outputs": […]}` or
-`{"error": {…}}`.
+Messages up the pipe are JSON, one a line: `{"progress": 0.5}` and `{"pace": {…}}` any number of times, then
+`{"outputs": […]}` or `{"error": {…}}`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def run(request_fd: int, answer_fd: int, stderr_fd: int) -> None:
         request = json.loads(line)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         _take_on_limits(request)
-        _send(_ANSWER_FD, _answer(request, lambda share: _send(_ANSWER_FD, {"progress": share})))
+        _send(_ANSWER_FD, _answer(request))
     except BaseException:
         traceback.print_exc()
         os._exit(1)
@@ -91,7 +91,7 @@ def _limit(kind: int, value: int) -> None:
     resource.setrlimit(kind, (most, most))
 
 
-def _answer(request: Mapping[str, Any], report: Callable[[float], None]) -> dict[str, Any]:
+def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         function = _function(str(request["function"]), str(request["extra_modules"]))
         out_dir = Path(request["out_dir"])
@@ -102,7 +102,8 @@ def _answer(request: Mapping[str, Any], report: Callable[[float], None]) -> dict
                 out_dir=out_dir,
                 params=request["params"],
                 limits=Limits(**request["limits"]),
-                report=report,
+                report=lambda share: _send(_ANSWER_FD, {"progress": share}),
+                pace=lambda pace: _send(_ANSWER_FD, {"pace": dataclasses.asdict(pace)}),
                 end_after=signal.alarm,  # its default ends this process, also while a library computes
             )
         )

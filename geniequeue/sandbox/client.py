@@ -20,7 +20,7 @@ from geniequeue.errors import CancelledError, InputError, LostError, TimeLimitEr
 from geniequeue.faults import reach
 from geniequeue.sandbox import jail
 from geniequeue.sandbox.host import fault_of_host
-from geniequeue.sandbox.inside import Limits, Output
+from geniequeue.sandbox.inside import Limits, Output, Pace
 from geniequeue.sandbox.process import ZygoteProcess
 from geniequeue.sandbox.result import SandboxResult, outputs_of
 
@@ -28,6 +28,7 @@ _log = structlog.get_logger(__name__)
 _ASK_EVERY_S = 0.25
 _MEMORY_BYTES = 2 << 30
 _FILE_BYTES = 4 << 30
+_MOST = 1e6  # of a speed, of seconds that are left
 
 
 class Sandbox:
@@ -39,6 +40,7 @@ class Sandbox:
         enabled: False runs the same zygote without walls: a file that exploits a decoder then has all of the worker.
         memory_bytes: a job whose processes hold more than this together is ended.
         file_bytes: no file that a job writes can grow beyond this.
+        ffmpeg: the one that works on videos; None for the one that moviepy brings along.
         extra_modules: folder of further modules whose functions may run, beside `geniequeue.media` and
             `geniequeue.watermark`; visible inside, read only.
     """
@@ -50,12 +52,14 @@ class Sandbox:
         enabled: bool = True,
         memory_bytes: int = _MEMORY_BYTES,
         file_bytes: int = _FILE_BYTES,
+        ffmpeg: Path | None = None,
         extra_modules: Path | None = None,
     ) -> None:
         self.root = root.resolve()
         self._enabled = enabled
         self._memory_bytes = memory_bytes
         self._file_bytes = file_bytes
+        self._ffmpeg = ffmpeg.resolve() if ffmpeg else None
         self._extra_modules = extra_modules.resolve() if extra_modules else None
         self._zygote: ZygoteProcess | None = None
         self._folder = 0
@@ -78,7 +82,9 @@ class Sandbox:
             return
         self.close()
         self._folder = folder
-        self._zygote = ZygoteProcess(self.root, walled=self._enabled, extra_modules=self._extra_modules)
+        self._zygote = ZygoteProcess(
+            self.root, walled=self._enabled, extra_modules=self._extra_modules, ffmpeg=self._ffmpeg
+        )
 
     def close(self) -> None:
         """Kill the zygote and everything below it; returns when all of it is gone."""
@@ -97,6 +103,7 @@ class Sandbox:
         timeout_s: float,
         should_stop: Callable[[], bool],
         on_progress: Callable[[float], None],
+        on_pace: Callable[[Pace], None] = lambda _pace: None,
     ) -> SandboxResult:
         """Run `function` on files below `root` and wait for its outputs.
 
@@ -107,6 +114,7 @@ class Sandbox:
             timeout_s: wall clock limit in seconds.
             should_stop: asked about four times a second; True ends the job.
             on_progress: takes shares from 0.0 to 1.0.
+            on_pace: takes how fast the work is, where that is known.
 
         Raises:
             JobError: what the function raised, or `LostError` when its process died, `TimeLimitError`,
@@ -128,7 +136,7 @@ class Sandbox:
         }
         self.start()
         try:
-            done = self._converse(request, began + timeout_s, timeout_s, should_stop, on_progress)
+            done = self._converse(request, began + timeout_s, timeout_s, should_stop, (on_progress, on_pace))
         except BaseException:
             self.close()
             self.start()
@@ -162,8 +170,9 @@ class Sandbox:
         deadline: float,
         timeout_s: float,
         should_stop: Callable[[], bool],
-        on_progress: Callable[[float], None],
+        listeners: tuple[Callable[[float], None], Callable[[Pace], None]],
     ) -> Mapping[str, Any]:
+        on_progress, on_pace = listeners
         assert self._zygote is not None  # noqa: S101 - started by the caller
         self._zygote.send(json.dumps(request).encode() + b"\n")
         ask_at = time.monotonic()
@@ -180,6 +189,8 @@ class Sandbox:
             for message in self._zygote.receive(min(ask_at, deadline) - now):
                 if "progress" in message:
                     on_progress(_share(message["progress"]))
+                if "pace" in message:
+                    on_pace(_pace(message["pace"]))
                 if "done" in message:
                     done: Mapping[str, Any] = message["done"]
                     return done
@@ -210,3 +221,14 @@ def _share(told: Any) -> float:
     if not isinstance(told, int | float):
         return 0.0
     return float(min(1, max(0, told)))
+
+
+def _pace(told: Mapping[str, Any]) -> Pace:
+    """Read a pace that something inside told; numbers that make no sense are none."""
+    speed, left_s = (_positive(told.get(name)) for name in ("speed", "left_s"))
+    return Pace(speed, left_s or 0.0)
+
+
+def _positive(told: Any) -> float | None:
+    sound = isinstance(told, int | float) and not isinstance(told, bool) and 0 <= told < _MOST
+    return float(told) if sound else None

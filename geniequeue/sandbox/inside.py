@@ -42,6 +42,19 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How fast a job is at this moment.
+
+    Attributes:
+        speed: seconds of video that are done in a second, as ffmpeg tells it; None where there are none.
+        left_s: seconds until the work is done, by what it took so far.
+    """
+
+    speed: float | None
+    left_s: float
+
+
+@dataclass(frozen=True)
 class Work:
     """One operation's task inside the sandbox.
 
@@ -52,6 +65,7 @@ class Work:
         params: validated params with defaults filled in.
         limits: what an input may be.
         report: takes progress from 0.0 to 1.0.
+        pace: takes how fast it is, where that is known.
         end_after: lets this job be killed when it lasts longer than so many seconds from now; for work that needs
             less than its operation may take.
     """
@@ -61,6 +75,7 @@ class Work:
     params: Mapping[str, Any]
     limits: Limits = field(default_factory=Limits)
     report: Callable[[float], None] = lambda _share: None
+    pace: Callable[[Pace], None] = lambda _pace: None
     end_after: Callable[[int], object] = lambda _seconds: None
 
 

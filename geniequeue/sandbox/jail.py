@@ -16,7 +16,6 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 # What libraries read from /etc: where shared libraries are, which alternative is chosen, which fonts there are.
 _FROM_ETC = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/fonts")
-_MOVIEPYS_OWN = "ffmpeg-imageio"
 _ROOT_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 
 
@@ -25,8 +24,8 @@ def policy_dir() -> Path:
     return _PACKAGE / "sandbox" / "imagemagick"
 
 
-def environment(root: Path) -> dict[str, str]:
-    """All that the zygote has for an environment."""
+def environment(root: Path, ffmpeg: Path | None = None) -> dict[str, str]:
+    """All that the zygote has for an environment; `ffmpeg` is another than the one that moviepy brings along."""
     return {
         "PATH": _PATH,  # with sbin: Wand finds its library through ldconfig
         "LANG": "C.UTF-8",
@@ -38,15 +37,8 @@ def environment(root: Path) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "VIPS_CONCURRENCY": str(cores()),
         "PYTHONDONTWRITEBYTECODE": "1",
-        **({"FFMPEG_BINARY": ffmpeg} if (ffmpeg := chosen_ffmpeg()) else {}),
+        **({"FFMPEG_BINARY": str(ffmpeg)} if ffmpeg else {}),  # moviepy's own name for it
     }
-
-
-def chosen_ffmpeg() -> str | None:
-    """Path of the ffmpeg that an operator chose in FFMPEG_BINARY, or None for the one that moviepy brings along."""
-    given = os.environ.get("FFMPEG_BINARY", "")
-    found = shutil.which(given) if given not in ("", _MOVIEPYS_OWN) else None
-    return str(Path(found).resolve()) if found else None
 
 
 def cores() -> int:
@@ -61,16 +53,19 @@ def python_command(extra_modules: Path | None = None) -> list[str]:
     return [sys.executable, "-I", "-X", "faulthandler", "-c", code]
 
 
-def walls(root: Path, *, extra_modules: Path | None = None, info_fd: int | None = None) -> list[str]:
+def walls(
+    root: Path, *, extra_modules: Path | None = None, ffmpeg: Path | None = None, info_fd: int | None = None
+) -> list[str]:
     """bwrap and its arguments; the command to run inside follows.
 
     Args:
         root: the one writable folder, at the same path inside.
         extra_modules: a further folder to import from.
+        ffmpeg: a program that is visible inside, wherever it lies.
         info_fd: where bwrap writes the process id of the inside, as JSON.
     """
     info = [] if info_fd is None else ["--info-fd", str(info_fd)]
-    variables = [part for name, value in environment(root).items() for part in ("--setenv", name, value)]
+    variables = [part for name, value in environment(root, ffmpeg).items() for part in ("--setenv", name, value)]
     return [
         shutil.which("bwrap") or "bwrap",
         "--unshare-all",  # own processes, network, users, mounts, IPC
@@ -81,7 +76,7 @@ def walls(root: Path, *, extra_modules: Path | None = None, info_fd: int | None 
         "--clearenv",
         *variables,
         *_system(),
-        *_python(extra_modules),
+        *_python(extra_modules, ffmpeg),
         *("--proc", "/proc"),
         # /proc/sys obeys the real uid, which for root is root; bwrap does not cover it where it has no capabilities
         *("--remount-ro", "/proc"),
@@ -123,9 +118,8 @@ def _system() -> list[str]:
     return [*arguments, "--ro-bind-try", "/var/cache/fontconfig", "/var/cache/fontconfig"]
 
 
-def _python(extra_modules: Path | None) -> list[str]:
+def _python(extra_modules: Path | None, ffmpeg: Path | None) -> list[str]:
     folders = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.base_prefix).resolve(), _PACKAGE}
-    folders |= {extra_modules} if extra_modules else set()
-    folders |= {Path(ffmpeg)} if (ffmpeg := chosen_ffmpeg()) else set()
-    outside = sorted(str(folder) for folder in folders if not folder.is_relative_to("/usr"))
-    return [part for folder in outside for part in ("--ro-bind", folder, folder)]
+    seen = folders | {path for path in (extra_modules, ffmpeg) if path}
+    outside = sorted(str(path) for path in seen if not path.is_relative_to("/usr"))
+    return [part for path in outside for part in ("--ro-bind", path, path)]

@@ -34,7 +34,9 @@ class ZygoteProcess:
         RuntimeError: not called from the main thread.
     """
 
-    def __init__(self, root: Path, *, walled: bool, extra_modules: Path | None = None) -> None:
+    def __init__(
+        self, root: Path, *, walled: bool, extra_modules: Path | None = None, ffmpeg: Path | None = None
+    ) -> None:
         if threading.current_thread() is not threading.main_thread():
             # PR_SET_PDEATHSIG strikes when the thread ends that forked, not the process.
             raise RuntimeError("expected to start the sandbox from the main thread")
@@ -43,14 +45,14 @@ class ZygoteProcess:
         self._info_fd, info_fd = os.pipe()
         command = jail.python_command(extra_modules)
         if walled:
-            command = [*jail.walls(root, extra_modules=extra_modules, info_fd=info_fd), "--", *command]
+            command = [*jail.walls(root, extra_modules=extra_modules, ffmpeg=ffmpeg, info_fd=info_fd), "--", *command]
         try:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=jail.environment(root),
+                env=jail.environment(root, ffmpeg),
                 pass_fds=(info_fd,) if walled else (),
                 cwd="/",
                 bufsize=0,

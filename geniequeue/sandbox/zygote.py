@@ -1,8 +1,8 @@
 """The zygote: imports the media libraries once, runs no operation itself, forks one child per job, one ahead.
 
 It reads requests from standard input and writes messages to standard output, both JSON, one a line: `{"ready": …}`
-once, then for each request `{"progress": share}` and one `{"done": …}`. It believes nothing that a child says: a child
-has a pipe of its own, and what comes up it is read with limits.
+once, then for each request `{"progress": share}`, `{"pace": {…}}` and one `{"done": …}`. It believes nothing that a
+child says: a child has a pipe of its own, and what comes up it is read with limits.
 """
 
 from __future__ import annotations
@@ -190,6 +190,8 @@ def _take(watched: Child, line: bytes) -> None:
         return
     if isinstance(message, dict) and isinstance(message.get("progress"), int | float):
         _say({"progress": message["progress"]})
+    elif isinstance(message, dict) and isinstance(message.get("pace"), dict):
+        _say({"pace": {name: message["pace"].get(name) for name in ("speed", "left_s")}})
     else:
         watched.answer = message
 

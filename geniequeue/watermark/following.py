@@ -21,6 +21,8 @@ _SURE, _LEAST, _LEAST_SIGHTING = 0.45, 0.3, 0.4
 _TRIED, _SIGHTINGS, _BY_FEATURES = 4, 6, 2
 # Frames that every map is tested with.
 _TESTED = 8
+# Another map must be supported by more than the whole frame's share.
+_WHOLE_SHARE = 0.95
 _AROUND_S = 0.25
 _FOCUS_SIDE = 300
 # Frames that agree on one map; how much better another map must fit than the whole frame; how far a frame may move it.
@@ -65,7 +67,22 @@ class Follower:
                 if not any(self._alike(found, known) for known in candidates):
                     candidates.append(found)
         some = frames[:: max(1, len(frames) // _TESTED)]
-        return max(candidates, key=lambda found: self._support(some, found), default=None)
+        rated = [(self._support(some, found), found) for found in candidates]
+        whole = [(self._support(some, found) / _WHOLE_SHARE, found) for found in self._whole(frames)]
+        support, best = max(rated + whole, key=lambda pair: pair[0])
+        return best if support > 0 else None
+
+    def _whole(self, frames: list[Frame]) -> list[Match]:
+        """The whole frame, as it is and mirrored.
+
+        In a steady pan over a still scene another moment with another crop is the same picture; then this is the one.
+        """
+        if not frames:
+            return []
+        leak = field(frames[0].luma)
+        matrix = scaling(leak.shape[1] / self._shape[1], leak.shape[0] / self._shape[0])
+        sides = ((False, leak), (True, np.ascontiguousarray(leak[:, ::-1])))
+        return [Match("whole frame", picture, mirrored, Alignment(matrix, 1.0)) for mirrored, picture in sides]
 
     def _alike(self, one: Match, other: Match) -> bool:
         """Whether two maps lay the corners within one per cent of the picture of each other."""

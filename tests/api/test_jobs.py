@@ -16,6 +16,7 @@ from tests.conftest import Person
 MEMBERS = {
     *("ok", "jobId", "bullJobId", "operation", "input_file_id", "priority", "state", "progress", "attempts"),
     *("retry_count", "outputs", "input", "error", "reason", "message", "peak_memory_bytes", "quota", "timings"),
+    *("speed", "left_s"),
 }
 BAD_IDS = ["x", "..%2Fx", "x" * 10_000, "%00", "'%20OR%201=1", "%ff", "1", "e4b0f1c23d456789abcdef0123456789"]
 

@@ -143,7 +143,7 @@ def _fill_the_disk(root: Path, source: Path, answers: Any) -> None:
 def test_a_full_disk_is_unavailable_and_leaves_a_whole_store(root: Path, photo: Path) -> None:
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
-    writer = context.Process(target=_fill_the_disk, args=(root, photo, answers))
+    writer = context.Process(target=_fill_the_disk, args=(root, photo, answers), daemon=True)
     writer.start()
     assert answers.get(timeout=60) == [("directus_files", "create"), ("media_jobs", "create")]
     writer.join()

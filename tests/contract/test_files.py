@@ -214,7 +214,9 @@ def test_an_upload_killed_half_way_leaves_no_visible_file(
 ) -> None:
     source, file_id = tmp_path / "pipe", new_id()
     os.mkfifo(source)
-    uploader = multiprocessing.get_context("spawn").Process(target=_upload, args=(place.open_again, source, file_id))
+    uploader = multiprocessing.get_context("spawn").Process(
+        target=_upload, args=(place.open_again, source, file_id), daemon=True
+    )
     uploader.start()
     with source.open("wb", buffering=0) as pipe:
         written: Any = 0

@@ -52,7 +52,8 @@ def test_of_many_processes_that_create_one_id_exactly_one_wins(place: Place, ser
     context = multiprocessing.get_context("spawn")
     ids, start, won = [new_id() for _ in range(ROUNDS)], context.Barrier(PROCESSES), context.Queue()
     claimants = [
-        context.Process(target=_claim_all, args=(place.open_again, ids, str(n), start, won)) for n in range(PROCESSES)
+        context.Process(target=_claim_all, args=(place.open_again, ids, str(n), start, won), daemon=True)
+        for n in range(PROCESSES)
     ]
     for process in claimants:
         process.start()

@@ -38,7 +38,9 @@ def sweep_again_and_again(redis_url: str, name: str) -> None:
 @contextmanager
 def sweeping(redis_url: str, name: str) -> Iterator[int]:
     """Run a sweeper in a process of its own; yield its pid."""
-    process = multiprocessing.get_context("spawn").Process(target=sweep_again_and_again, args=(redis_url, name))
+    process = multiprocessing.get_context("spawn").Process(
+        target=sweep_again_and_again, args=(redis_url, name), daemon=True
+    )
     process.start()
     assert process.pid is not None
     try:

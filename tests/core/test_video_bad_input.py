@@ -47,7 +47,7 @@ def refused(run_inside: RunInside, content: bytes, operation: str = "resize_vide
     return caught.value
 
 
-def test_row_50_an_empty_file_is_refused(run_inside: RunInside) -> None:
+def test_f33_row_50_an_empty_file_is_refused(run_inside: RunInside) -> None:
     error = refused(run_inside, b"")
     assert (error.kind, error.reason) == ("input", "empty_file")
 
@@ -79,7 +79,7 @@ def test_row_51_a_video_is_known_by_content_whatever_its_name(run_inside: RunIns
 
 
 @pytest.mark.parametrize("percent", [5, 30, 60, 99])
-def test_row_53_a_video_that_is_cut_off_is_refused(run_inside: RunInside, whole: bytes, percent: int) -> None:
+def test_f33_row_53_a_video_that_is_cut_off_is_refused(run_inside: RunInside, whole: bytes, percent: int) -> None:
     for operation in ("resize_video", "strip_metadata"):
         error = refused(run_inside, whole[: len(whole) * percent // 100], operation)
         assert (error.kind, error.reason) == ("input", "corrupt_file")
@@ -100,7 +100,7 @@ def test_row_53_other_containers_that_are_cut_off_are_refused_or_end_earlier(
         assert 0 < (output.duration_s or 0) < 0.9
 
 
-def test_row_53_an_index_that_is_missing_or_claims_two_gigabytes_is_refused(
+def test_f33_row_53_an_index_that_is_missing_or_claims_two_gigabytes_is_refused(
     run_inside: RunInside, whole: bytes
 ) -> None:
     at = whole.index(b"moov") - 4
@@ -119,7 +119,7 @@ def test_row_53_an_index_at_the_end_is_fine(run_inside: RunInside, tmp_path: Pat
     assert run_inside("resize_video", content, width=64).outputs[0].width_px == 64
 
 
-def test_frames_that_are_damaged_in_the_middle_are_the_senders_fault(run_inside: RunInside, whole: bytes) -> None:
+def test_f33_frames_that_are_damaged_in_the_middle_are_the_senders_fault(run_inside: RunInside, whole: bytes) -> None:
     start = whole.index(b"mdat") + 4
     damaged = bytearray(whole)
     damaged[start + 3000 : start + 9000] = b"\xa5" * 6000
@@ -136,12 +136,30 @@ def _patched(content: bytes, box: bytes, offset: int, value: bytes) -> bytes:
     return bytes(data)
 
 
-def test_row_56_a_hundred_hours_in_two_megabytes_are_refused_cheaply(run_inside: RunInside, tmp_path: Path) -> None:
+def test_f34_row_56_a_hundred_hours_in_two_megabytes_are_refused_cheaply(run_inside: RunInside, tmp_path: Path) -> None:
     graph = "color=black:s=64x64:r=1/600:d=360000"
     content = made(tmp_path, "long.mp4", "-f", "lavfi", "-i", graph, "-preset", "ultrafast")
     for operation, _ in OPERATIONS:
         error = refused(run_inside, content, operation)
         assert (error.kind, error.reason) == ("policy", "too_long")
+        assert (error.peak_memory_bytes or 0) < 300 << 20
+
+
+def test_f34_row_56_an_index_of_a_thousand_million_frames_is_refused_cheaply(
+    run_inside: RunInside, tmp_path: Path
+) -> None:
+    content = bytearray(made(tmp_path, "few.mp4", *videos.scene(64, 64, seconds=0.3), "-bf", "0"))
+    claimed = struct.pack(">I", 1_000_000_000)
+    for table, offset, value in (
+        (b"stts", 8, claimed),
+        (b"stsz", 4, struct.pack(">I", 1) + claimed),
+        (b"stsc", 12, claimed),
+    ):
+        at = content.index(table) + 4 + offset
+        content[at : at + len(value)] = value
+    for operation, _ in OPERATIONS:
+        error = refused(run_inside, bytes(content), operation)
+        assert error.kind in ("input", "policy")
         assert (error.peak_memory_bytes or 0) < 300 << 20
 
 
@@ -170,7 +188,9 @@ def test_row_56_sizes_that_cannot_be_are_refused(run_inside: RunInside, whole: b
         assert (output.width_px, output.height_px) == (64, 36)  # the codec knows better than the container
 
 
-def test_row_54_a_video_of_huge_frames_is_refused_before_it_is_decoded(run_inside: RunInside, tmp_path: Path) -> None:
+def test_f34_row_54_a_video_of_huge_frames_is_refused_before_it_is_decoded(
+    run_inside: RunInside, tmp_path: Path
+) -> None:
     graph = "color=black:s=16000x4000:r=1:d=1"
     content = made(
         tmp_path, "huge.mp4", "-f", "lavfi", "-i", graph, "-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "-f", "mov"
@@ -272,7 +292,7 @@ def playlists(trap: Trap) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     "name", ["hls", "hls_with_a_mark", "dash", "ffconcat", "sdp", "pls", "xbin", "avi", "ftyp_then_hls"]
 )
-def test_row_58_a_playlist_in_disguise_opens_neither_a_file_nor_a_socket(
+def test_f35_row_58_a_playlist_in_disguise_opens_neither_a_file_nor_a_socket(
     run_inside: RunInside, trap: Trap, name: str
 ) -> None:
     content, opened = playlists(trap)[name], trap.secret.stat().st_atime_ns
@@ -290,7 +310,7 @@ def test_row_58_a_playlist_in_disguise_opens_neither_a_file_nor_a_socket(
 
 
 @pytest.mark.parametrize("name", ["hls", "dash", "ffconcat", "sdp"])
-def test_row_58_the_second_wall_holds_without_the_first(tmp_path: Path, trap: Trap, name: str) -> None:
+def test_f35_row_58_the_second_wall_holds_without_the_first(tmp_path: Path, trap: Trap, name: str) -> None:
     playlist = tmp_path / "film.mp4"
     playlist.write_bytes(playlists(trap)[name])
     for demuxer in ("mov", "matroska", "avi", "mpegts"):
@@ -299,7 +319,7 @@ def test_row_58_the_second_wall_holds_without_the_first(tmp_path: Path, trap: Tr
     assert trap.visitors == []
 
 
-def test_row_58_the_trap_itself_works(tmp_path: Path, trap: Trap) -> None:
+def test_f35_row_58_the_trap_itself_works(tmp_path: Path, trap: Trap) -> None:
     playlist = tmp_path / "list.m3u8"
     playlist.write_bytes(playlists(trap)["hls"])
     command = [videos.FFMPEG, "-nostdin", "-protocol_whitelist", "file,http,tcp", "-f", "hls"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from marshmallow import ValidationError
 
 from geniequeue.errors import InputError
+from geniequeue.operations import OPERATIONS
 from tests.core import samples, videos
 
 
@@ -76,6 +78,25 @@ def test_row_21_a_box_outside_the_video_is_refused(landscape: Path, tmp_path: Pa
     with pytest.raises(InputError) as caught:
         made(tmp_path, "crop_video", landscape, x=300, y=0, width=40, height=40)
     assert caught.value.reason == "crop_outside"
+
+
+@pytest.mark.parametrize("side", [0, -1, 1.5, "100", 2**63, 100_000, True, None])
+@pytest.mark.parametrize("operation", ["resize_video", "create_teaser"])
+def test_row_20_a_width_that_is_none_is_refused(operation: str, side: object) -> None:
+    with pytest.raises(ValidationError):
+        OPERATIONS[operation].load_params({"width": side})
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"x": 0, "y": 0, "width": 0, "height": 10}, {"x": -1, "y": 0, "width": 10, "height": 10}, {"aspect": "0:1"},
+        {"aspect": "4:5;rm"}, {"width": 10}, {},
+    ],
+)  # fmt: skip
+def test_row_21_a_box_without_area_is_refused(params: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        OPERATIONS["crop_video"].load_params(params)
 
 
 def test_it_plays_in_browsers(landscape: Path, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import pytest
 from marshmallow import ValidationError
 
 from geniequeue.errors import InputError, PolicyError
+from geniequeue.media import ffmpeg, teaser
+from geniequeue.media import join as join_module
 from geniequeue.media.join import join_videos
 from geniequeue.media.teaser import spread
 from geniequeue.operations import OPERATIONS
@@ -29,6 +31,16 @@ def numbered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return videos.numbered(tmp_path_factory.mktemp("videos") / "numbered.mp4", 90)
 
 
+@pytest.fixture(params=["all open at once", "one by one, as large ones are"])
+def memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to put videos together."""
+    if request.param.startswith("one"):
+        monkeypatch.setattr(join_module, "_OPEN_AT_ONCE_PIXELS", 0)
+        monkeypatch.setattr(ffmpeg, "is_large", lambda _pixels: True)
+        monkeypatch.setattr(teaser, "_OPEN_AT_ONCE", 1)
+
+
+@pytest.mark.usefixtures("memory")
 def test_every_frame_of_every_clip_is_there_in_order(numbered: Path, tmp_path: Path) -> None:
     short = videos.numbered(tmp_path / "short.mp4", 12)
     path, output, told = join(tmp_path / "out", short, numbered, short)
@@ -37,6 +49,7 @@ def test_every_frame_of_every_clip_is_there_in_order(numbered: Path, tmp_path: P
     videos.progress_of(told)
 
 
+@pytest.mark.usefixtures("memory")
 def test_clips_of_other_sizes_and_rates_fit_into_the_first_one(tmp_path: Path) -> None:
     first, upright, slow = (tmp_path / name for name in ("first.mp4", "upright.mkv", "slow.webm"))
     videos.ffmpeg(*videos.scene(320, 180, seconds=0.5), first)
@@ -51,6 +64,7 @@ def test_clips_of_other_sizes_and_rates_fit_into_the_first_one(tmp_path: Path) -
     assert frames[40](160, 90) == pytest.approx([0, 0, 255], abs=12)
 
 
+@pytest.mark.usefixtures("memory")
 def test_sound_stays_in_step_and_clips_without_sound_are_silent(tmp_path: Path) -> None:
     clap = videos.flash_and_beep(tmp_path / "clap.mp4", [0.3], 1)
     late = videos.flash_and_beep(tmp_path / "late.mkv", [0.5], 1, fps="25")
@@ -58,6 +72,7 @@ def test_sound_stays_in_step_and_clips_without_sound_are_silent(tmp_path: Path) 
     videos.ffmpeg("-f", "lavfi", "-i", "color=black:s=160x90:r=30:d=0.7", silent)
     path, output, _ = join(tmp_path / "out", silent, clap, silent, late)
     assert output.facts["sound"] == "aac"
+    assert [each.name for each in (tmp_path / "out").iterdir()] == ["output.mp4"]
     assert videos.beeps(path) == pytest.approx([1.0, 2.9], abs=0.025)
     assert videos.out_of_step(path) < 0.02 + 1 / 30
 
@@ -80,6 +95,7 @@ def test_ids_that_are_none_are_refused(ids: object) -> None:
         OPERATIONS["join_videos"].load_params({"input_file_ids": ids})
 
 
+@pytest.mark.usefixtures("memory")
 def test_a_teaser_is_made_of_parts_spread_over_the_video(numbered: Path, tmp_path: Path) -> None:
     path, output = samples.run("create_teaser", numbered, tmp_path / "out", duration=1.5, clips=3, fade=0)
     numbers = videos.numbers_of(path)
@@ -88,6 +104,7 @@ def test_a_teaser_is_made_of_parts_spread_over_the_video(numbered: Path, tmp_pat
         assert numbers[15 * part : 15 * part + 15] == list(range(start, start + 15))
 
 
+@pytest.mark.usefixtures("memory")
 def test_segments_are_shown_in_the_order_given_and_fade_into_each_other(numbered: Path, tmp_path: Path) -> None:
     path, output = samples.run("create_teaser", numbered, tmp_path / "out", segments=[[2, 3], [0, 1]], fade=0.2)
     assert output.facts["frames"] == 30 + 30 - 6
@@ -98,6 +115,7 @@ def test_segments_are_shown_in_the_order_given_and_fade_into_each_other(numbered
     assert brightness[0] < 5 < brightness[3] < brightness[8] and brightness[-1] < 40
 
 
+@pytest.mark.usefixtures("memory")
 def test_a_teaser_is_narrower_marked_and_silent_where_that_is_asked_for(tmp_path: Path) -> None:
     source = tmp_path / "long.mp4"
     graph = "color=gray:s=640x360:r=10:d=3"
@@ -129,6 +147,7 @@ def test_a_teaser_of_a_video_in_full_range_fades_from_true_black(tmp_path: Path)
     assert frame(16, 32) == pytest.approx([0xC8, 0x64, 0x32], abs=5)
 
 
+@pytest.mark.usefixtures("memory")
 def test_a_teaser_stays_in_step_with_its_sound(tmp_path: Path) -> None:
     source = videos.flash_and_beep(tmp_path / "clap.mp4", [0.5, 2.5], 3)
     path, _ = samples.run("create_teaser", source, tmp_path / "out", segments=[[0.1, 1.1], [2.1, 3]], fade=0.1)

@@ -86,7 +86,7 @@ def test_an_overlay_lies_on_the_video_with_its_transparency(film: Path, tmp_path
         "❤️‍🔥👩‍👩‍👧", "two\nlines", "你好 Ω é", "x" * 500,
     ],
 )  # fmt: skip
-def test_rows_25_and_26_any_text_is_only_text(film: Path, tmp_path: Path, text: str) -> None:
+def test_row_25_row_26_any_text_is_only_text(film: Path, tmp_path: Path, text: str) -> None:
     path, output = samples.run("apply_watermark", film, tmp_path / "out", watermark_text=text, scale=0.5)
     assert output.facts["frames"] == 8
     assert changed(film, path).max() > 40

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from array import array
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -37,14 +38,24 @@ def tone(seconds: float = 1.0, *, layout: str = "stereo", rate: int = 44_100) ->
 
 def numbered(path: Path, frames: int, *, size: tuple[int, int] = (320, 180), extra: Sequence[str] = ()) -> Path:
     """Write a video whose frames carry their number as ten black or white squares, from the highest bit down."""
-    squares = "+".join(
-        f"between(X,{DIGIT_PX * bit},{DIGIT_PX * (bit + 1) - 1})*mod(floor(N/{1 << (BITS - 1 - bit)}),2)"
-        for bit in range(BITS)
-    )
-    luma = f"if(lt(Y,{DIGIT_PX}),16+219*({squares}),60+mod(X+Y+4*N,128))"
-    source = f"nullsrc=s={size[0]}x{size[1]}:r=30:d={frames / 30:.6f},geq=lum='{luma}':cb=128:cr=128"
-    ffmpeg("-loglevel", "error", "-f", "lavfi", "-i", source, *(extra or ("-c:v", "libx264", "-crf", "12")), path)
+    wide, high = size
+    raw = ["-f", "rawvideo", "-pixel_format", "yuv420p", "-video_size", f"{wide}x{high}", "-framerate", "30", "-i", "-"]
+    coding = extra or ("-c:v", "libx264", "-preset", "veryfast", "-crf", "12")
+    command = [FFMPEG, "-hide_banner", "-loglevel", "error", "-y", *raw, *coding, str(path)]
+    pixels = b"".join(_numbered_frame(number, wide, high) for number in range(frames))
+    done = subprocess.run(command, input=pixels, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
     return path
+
+
+def _numbered_frame(number: int, wide: int, high: int) -> bytes:
+    """Planes of one frame: the squares, below them slanted stripes that move, without colour."""
+    bits = (number >> (BITS - 1 - bit) & 1 for bit in range(BITS))
+    squares = b"".join(bytes([16 + 219 * bit]) * DIGIT_PX for bit in bits)
+    top = squares + bytes([16]) * (wide - len(squares))
+    stripes = bytes(60 + (place + 4 * number) % 128 for place in range(wide + high))
+    rest = b"".join(stripes[row : row + wide] for row in range(DIGIT_PX, high))
+    return top * DIGIT_PX + rest + bytes([128]) * (wide // 2 * (high // 2) * 2)
 
 
 def number_of(frame: pyvips.Image, *, scale: float = 1.0) -> int:
@@ -71,6 +82,12 @@ def frames_of(path: Path, *options: str) -> list[pyvips.Image]:
         pyvips.Image.new_from_memory(raw[at : at + size], wide, high, 3, "uchar").copy(interpretation="srgb")
         for at in range(0, len(raw), size)
     ]
+
+
+def pixels_of(path: Path) -> list[str]:
+    """Hash the pixels of every decoded frame."""
+    text = ffmpeg("-loglevel", "error", "-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framehash", "-")
+    return [line.rsplit(",", 1)[1].strip() for line in text.splitlines() if line.startswith("0,")]
 
 
 def numbers_of(path: Path, *, scale: float = 1.0) -> list[int]:
@@ -123,9 +140,9 @@ def psnr(first: Path, second: Path, *, transform: str = "null") -> float:
 
 def flash_and_beep(path: Path, at_s: Sequence[float], seconds: float, *extra: str, fps: str = "30") -> Path:
     """Write a black, silent video with a white flash and a beep of 0.1 s at the same instants."""
-    on = "+".join(f"between(T,{at - 0.001},{at + 0.099})" for at in at_s)
+    on = "+".join(f"between(t,{at - 0.001},{at + 0.099})" for at in at_s)
     heard = "+".join(f"between(t,{at},{at + 0.1})" for at in at_s)
-    picture = f"nullsrc=s=160x90:r={fps}:d={seconds},geq=lum='16+219*({on})':cb=128:cr=128"
+    picture = f"color=black:s=160x90:r={fps}:d={seconds},drawbox=color=white:t=fill:enable='{on}'"
     sound = f"aevalsrc='0.8*sin(2*PI*1000*t)*({heard})':s=48000:d={seconds},aformat=channel_layouts=stereo"
     codecs = extra or ("-c:v", "libx264", "-g", "15", "-c:a", "aac")
     ffmpeg("-loglevel", "error", "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, *codecs, path)
@@ -156,7 +173,7 @@ def beeps(path: Path) -> list[float]:
     raw = subprocess.run(
         [*command, "-ac", "1", "-ar", "48000", "-f", "s16le", "-"], capture_output=True, check=True
     ).stdout
-    levels = [abs(int.from_bytes(raw[at : at + 2], "little", signed=True)) for at in range(0, len(raw), 2)]
+    levels = map(abs, array("h", raw))
     starts, quiet_since = [], -4800
     for n, level in enumerate(levels):
         if level > 3000:

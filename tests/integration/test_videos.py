@@ -72,14 +72,19 @@ def long_film(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield path
 
 
-def test_progress_grows_and_is_100_only_at_the_end(service: Service, token: str, long_film: Path) -> None:
+def test_progress_grows_with_speed_and_time_left_and_is_100_only_at_the_end(
+    service: Service, token: str, long_film: Path
+) -> None:
     job_id = service.create(token, "resize_video", long_film, {"width": 854, "upscale": True})
     assert service.enqueue(token, job_id, "resize_video").status == 200
     seen: list[tuple[str, float]] = []
+    paces: list[tuple[float, float]] = []
 
     def ended() -> bool:
         job = service.request("GET", f"/api/queue/jobs/{job_id}", token).body
         seen.append((job["state"], job["progress"]))
+        if job["left_s"] is not None:
+            paces.append((job["speed"], job["left_s"]))
         return job["state"] in FINAL
 
     await_true(ended, 120, lambda: f"{seen}")
@@ -87,6 +92,7 @@ def test_progress_grows_and_is_100_only_at_the_end(service: Service, token: str,
     assert shares == sorted(shares)
     assert len(set(shares)) > 4 and seen[-1] == ("completed", 100)
     assert all(share < 100 for state, share in seen if state != "completed")
+    assert all(speed > 0 for speed, _ in paces) and paces[-1][1] < paces[0][1]
 
 
 def test_a_video_job_that_is_cancelled_leaves_no_program_behind(service: Service, token: str, long_film: Path) -> None:
@@ -112,7 +118,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("content", "reason"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
-def test_row(service: Service, token: str, tmp_path: Path, content: bytes, reason: str) -> None:
+def test_f33_f35_row(service: Service, token: str, tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(content)
     job = service.run(token, "compress_video", path, {})

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -25,11 +26,8 @@ keeper_module = worker_module("keeper")
 request_module = worker_module("request")
 
 
-def hang(ready: Any) -> None:
-    """Heed nothing, as a pool child that waits in a library does."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    ready.set()
-    signal.pause()
+# heeds nothing, as a pool child that waits in a library does
+HANG = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); signal.pause()"
 
 
 @dataclass
@@ -40,7 +38,7 @@ class Child:
         request: what the keeper sees of it.
     """
 
-    process: Any
+    process: subprocess.Popen[str]
     run: Run
     request: SimpleNamespace = field(init=False)
 
@@ -51,7 +49,8 @@ class Child:
 
     def died_of(self) -> signal.Signals | None:
         """Return the signal that ended it, None while it lives."""
-        return None if self.process.exitcode is None else signal.Signals(-self.process.exitcode)
+        code = self.process.poll()
+        return None if code is None else signal.Signals(-code)
 
 
 @pytest.fixture
@@ -62,16 +61,15 @@ def keeper(ledger: Ledger) -> Any:
 @pytest.fixture
 def child(ledger: Ledger, keeper: Any) -> Iterator[Child]:
     """A process that hangs with a leased job."""
-    context = multiprocessing.get_context("fork")
-    ready = context.Event()
-    process = context.Process(target=hang, args=(ready,))
-    process.start()
-    assert ready.wait(10)
-    run, _ = queued(ledger, Leases(ledger))
-    take(ledger, run, str(keeper.holder))
-    yield Child(process, run)
-    process.kill()
-    process.join()
+    with subprocess.Popen([sys.executable, "-c", HANG], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            run, _ = queued(ledger, Leases(ledger))
+            take(ledger, run, str(keeper.holder))
+            yield Child(process, run)
+        finally:
+            process.kill()
 
 
 def look_until(keeper: Any, child: Child, reached: Callable[[], bool], within_s: float = 20) -> None:

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from geniequeue.cli.demo.steps import RETRY, STEPS, Done
+from geniequeue.cli.demo.steps import FILM, RETRY, STEPS, Done
 
 Facts = Mapping[str, Any]
 Size = tuple[int, int]
 
 EXIFTOOL_TIMEOUT_S = 30
+SAME_DURATION_S = 0.1
 PRIVATE_GROUPS = ("GPS", "IFD", "ExifIFD", "Nikon", "Canon", "XMP", "IPTC", "MakerNotes")
 PRIVATE_MARKS = {
     "Exif": (b"Exif\0\0", b"eXIf"),
@@ -31,7 +32,7 @@ def faults_of(done: list[Done], found: Mapping[str, Facts]) -> list[str]:
         found: by step name what the output was found to be, and as `source` the photograph.
     """
     faults = [f"{each.step.name}: {fault}" for each in done for fault in _faults(each, found)]
-    if len(done) != len(STEPS) + 2:
+    if len(done) != len(STEPS) + 3:
         faults.append(f"{RETRY.name}: not run")
     return faults
 
@@ -44,7 +45,10 @@ def _faults(done: Done, found: Mapping[str, Facts]) -> Iterator[str]:
         yield f"expected it to complete, got {done.job['state']}: {done.job['message']}"
         return
     yield from _record_faults(done.job["outputs"][0], done.output)
-    yield from _picture_faults(done, found["source"], found[done.step.name])
+    if done.step.film:
+        yield from _film_faults(done, found[FILM.stem], found[done.step.name])
+    else:
+        yield from _picture_faults(done, found["source"], found[done.step.name])
     if done.step.name == "strip":
         yield from (f"expected no metadata, got {name}" for name in private_metadata(done.output))
     if done.step.name == "watermark" and done.output.read_bytes() == done.source.read_bytes():
@@ -84,6 +88,17 @@ def _picture_faults(done: Done, source: Facts, output: Facts) -> Iterator[str]:
     wanted = done.step.params.get("format")
     if wanted is not None and output["format_in"] != wanted:
         yield f"expected {wanted}, got {output['format_in']}"
+
+
+def _film_faults(done: Done, source: Facts, output: Facts) -> Iterator[str]:
+    record = done.job["outputs"][0]
+    if not size_of(source) == size_of(output) == (record["width_px"], record["height_px"]):
+        yield f"expected {size_of(source)} as it was sent, got {size_of(output)}"
+    wanted_s = done.step.params["duration"]
+    if abs(output["duration_in_s"] - wanted_s) > SAME_DURATION_S:
+        yield f"expected a video of {wanted_s} s, got one of {output['duration_in_s']}"
+    if output["sound_in"] != "aac":
+        yield f"expected sound, got {output['sound_in']}"
 
 
 def size_of(facts: Facts) -> Size:

@@ -12,13 +12,12 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from geniequeue.cli.demo.checks import metadata_marks
-from geniequeue.cli.demo.steps import Done
+from geniequeue.cli.demo.steps import FILM, Done
+from geniequeue.cli.demo.walled import walled
 from geniequeue.cli.show import coloured, console, seconds, size
-from geniequeue.sandbox.client import Sandbox
-from geniequeue.sandbox.inside import Limits
+from geniequeue.config import Settings
 
 SHEET = "contact-sheet.png"
-SHEET_TIMEOUT_S = 120.0
 COLUMNS = ("operation", "state", "waited", "ran", "in → out", "pixels", "bytes", "peak memory", "path")
 
 
@@ -50,49 +49,34 @@ def _source_size(facts: Mapping[str, Any]) -> str:
 
 
 def _format(output: Mapping[str, Any]) -> str:
-    return str(output["mime"]).removeprefix("image/")
+    return str(output["mime"]).partition("/")[2]
 
 
-def draw_sheet(done: list[Done], photo: Path, folder: Path, *, sandbox: bool) -> dict[str, dict[str, Any]]:
-    """Draw `contact-sheet.png` into `folder`; return by step what each picture was found to be.
-
-    Args:
-        sandbox: False draws without walls, as `SANDBOX=off` asks for.
-    """
-    root = folder / "sheet"
-    shutil.rmtree(root, ignore_errors=True)
-    (root / "out").mkdir(parents=True)
-    files = {"source": photo, **{each.step.name: each.output for each in done if each.output is not None}}
-    inputs = {role: root / f"in-{number}" for number, role in enumerate(files)}
-    for role, path in files.items():
-        shutil.copyfile(path, inputs[role])
+def draw_sheet(done: list[Done], photo: Path, folder: Path, settings: Settings) -> dict[str, dict[str, Any]]:
+    """Draw `contact-sheet.png` into `folder`; return by step what each picture or video was found to be."""
+    files = {"source": photo}
+    for each in done:
+        files |= {sent(each): each.source, each.step.name: each.output} if each.output else {}
     params = {
         "title": "geniequeue demo",
         "subtitle": f"{photo.name}, before and after each operation",
         "cards": [_card(each) for each in done],
     }
-    with Sandbox(root, enabled=sandbox) as walls:
-        result = walls.run(
-            "geniequeue.media.contact:contact_sheet",
-            inputs=inputs,
-            out_dir=root / "out",
-            params=params,
-            limits=Limits(),
-            timeout_s=SHEET_TIMEOUT_S,
-            should_stop=lambda: False,
-            on_progress=lambda _share: None,
-        )
-    sheet = result.outputs[0]
-    shutil.copyfile(root / "out" / sheet.name, folder / SHEET)
-    shutil.rmtree(root)
+    with walled("geniequeue.media.contact:contact_sheet", files, params, folder, settings) as (sheet, path):
+        shutil.copyfile(path, folder / SHEET)
     pictures: dict[str, dict[str, Any]] = sheet.facts["pictures"]
     return pictures
+
+
+def sent(done: Done) -> str:
+    """Return the name under which the sheet has what a step was sent."""
+    return FILM.stem if done.step.film else "source"
 
 
 def _card(done: Done) -> dict[str, Any]:
     wanted = ", ".join(f"{name} {value}" for name, value in done.step.params.items() if name != "watermark_text")
     facts = done.job["input"] or {}
-    before: dict[str, Any] = {"picture": "source", "caption": f"{facts.get('format_in', '')} · {_source_size(facts)}"}
+    before: dict[str, Any] = {"picture": sent(done), "caption": f"{facts.get('format_in', '')} · {_source_size(facts)}"}
     weight = size(done.source.stat().st_size)
     if done.output is None:
         before = {"text": f"{weight} of it, cut off", "caption": "the first part of the same file"}
@@ -101,6 +85,9 @@ def _card(done: Done) -> dict[str, Any]:
     before["caption"] += f" · {weight}"
     output = done.job["outputs"][0]
     caption = f"{_format(output)} · {output['width_px']}×{output['height_px']} · {size(output['size_bytes'])}"
+    if done.step.film:
+        before["caption"] += f" · {facts.get('duration_in_s')} s"
+        caption += f" · {output['duration_s']} s"
     after = {"picture": done.step.name, "caption": caption}
     if done.step.name == "strip":
         before["caption"] += f" · {_metadata(done.source)}"

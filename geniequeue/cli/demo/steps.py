@@ -15,6 +15,7 @@ from geniequeue.cli.submission import create_item, enqueue, fetch_output
 
 MARK = "© otter 🦦 مرحبا 你好"
 SHARE_LEFT = 0.4
+FILM, FILM_S = Path("film.mp4"), 9
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,14 @@ class Step:
     Attributes:
         name: of the output's file, and of the line.
         fails: whether the job must end as failed.
+        film: it works on the film and not on the photograph.
     """
 
     name: str
     operation: str
     params: Mapping[str, Any] = field(default_factory=dict)
     fails: bool = False
+    film: bool = False
 
 
 STEPS = (
@@ -40,6 +43,7 @@ STEPS = (
     Step("strip", "strip_metadata"),
     Step("watermark", "apply_watermark", {"watermark_text": MARK, "position": "tr", "scale": 0.5, "margin": 80}),
 )
+TEASER = Step("teaser", "create_teaser", {"duration": 5, "clips": 3, "watermark_text": "© otter"}, film=True)
 CORRUPT = Step("corrupt", "convert_image", {"format": "webp"}, fails=True)
 RETRY = Step("corrupt, retried", "convert_image", {"format": "webp"}, fails=True)
 
@@ -59,21 +63,27 @@ class Done:
     output: Path | None
 
 
-def run_steps(session: Session, photo: Path, folder: Path) -> list[Done]:
+def run_steps(session: Session, photo: Path, film: Path, folder: Path) -> list[Done]:
     """Send every job, follow each to its end, and copy the outputs to `folder`."""
     sent = [(step, create_item(session, step.operation, photo, step.params)) for step in STEPS]
     for _, submitted in sent:
         enqueue(session, submitted)
     done = [_follow(session, step, submitted.job_id, photo, folder) for step, submitted in sent]
+    done.append(_follow(session, TEASER, _sent(session, TEASER, film), film, folder))
     broken = folder / f"corrupt{photo.suffix}"
     broken.write_bytes(photo.read_bytes()[: int(photo.stat().st_size * SHARE_LEFT)])
-    submitted = create_item(session, CORRUPT.operation, broken, CORRUPT.params)
-    enqueue(session, submitted)
-    done.append(_follow(session, CORRUPT, submitted.job_id, broken, folder))
+    job_id = _sent(session, CORRUPT, broken)
+    done.append(_follow(session, CORRUPT, job_id, broken, folder))
     if done[-1].job["state"] == "failed":
-        session.api.retry(submitted.job_id)
-        done.append(_follow(session, RETRY, submitted.job_id, broken, folder))
+        session.api.retry(job_id)
+        done.append(_follow(session, RETRY, job_id, broken, folder))
     return done
+
+
+def _sent(session: Session, step: Step, source: Path) -> str:
+    submitted = create_item(session, step.operation, source, step.params)
+    enqueue(session, submitted)
+    return submitted.job_id
 
 
 def _follow(session: Session, step: Step, job_id: str, source: Path, folder: Path) -> Done:
