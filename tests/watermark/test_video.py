@@ -82,6 +82,24 @@ def test_a_trimmed_faster_leak_names_its_copy(stored: Thumbnails, marks: list[Pi
         assert original_s == pytest.approx(start_s + speed * leak_s, abs=0.26)
 
 
+def test_a_steady_pan_over_a_still_scene_is_not_taken_for_another_crop(marks: list[Picture]) -> None:
+    def shown(time_s: float) -> Picture:
+        left = int(40 + 20 * time_s)
+        return np.ascontiguousarray(scene(0)[60 : 60 + HEIGHT, left : left + WIDTH])
+
+    def panned(start_s: float, end_s: float) -> list[Frame]:
+        numbers = range(max(0, int(np.ceil(start_s * RATE))), min(4 * RATE, int(end_s * RATE) + 1))
+        return [Frame(number / RATE, shown(number / RATE)) for number in numbers]
+
+    times = [number / 5 for number in range(20)]
+    stored = Thumbnails(times, np.stack([thumbnail(shown(time_s)) for time_s in times]))
+    leak = [Frame(t, as_picture(shown(t) + marks[0].astype(np.float32) - 128)) for t in (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)]
+    reading = read_video(stored, panned, leak, KEY, "clip")
+    assert scores(reading.chips, KEY, "clip", np.array(FANS, np.uint64))[0] > NAMED_FROM
+    for leak_s, original_s in reading.seen_s:
+        assert original_s == pytest.approx(leak_s, abs=0.01)
+
+
 def test_an_unmarked_video_names_nobody(stored: Thumbnails) -> None:
     leak = [Frame(float(t), shown_at(float(t))) for t in range(4)]
     reading = read_video(stored, between, leak, KEY, "clip")
