@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -21,7 +22,11 @@ _SURE, _LEAST, _LEAST_SIGHTING = 0.45, 0.3, 0.4
 _TRIED, _SIGHTINGS, _BY_FEATURES = 4, 6, 2
 # Frames that every map is tested with.
 _TESTED = 8
+# Another map must be supported by more than the whole frame's share.
+_WHOLE_SHARE = 0.95
 _AROUND_S = 0.25
+# Decoded stretches of the original that are kept: those of the agreeing frames, looked at several times, and two more.
+_WINDOWS_KEPT = 8
 _FOCUS_SIDE = 300
 # Frames that agree on one map; how much better another map must fit than the whole frame; how far a frame may move it.
 _AGREEING, _PREFERENCE, _DRIFT_PX = 6, 0.01, 2.0
@@ -56,6 +61,10 @@ class Follower:
         self._thumbnails, self._original = thumbnails, original
         start_s = thumbnails.times_s[0]
         self._shape = next(iter(original(start_s, start_s + 1.0))).luma.shape
+        self._around = lru_cache(maxsize=_WINDOWS_KEPT)(self._window)
+
+    def _window(self, time_s: float) -> list[Frame]:
+        return list(self._original(time_s - _AROUND_S, time_s + _AROUND_S))
 
     def laid(self, frames: list[Frame]) -> Match | None:
         """How the leak lies on the original: of some frames' maps the one under which most frames are found again."""
@@ -65,7 +74,22 @@ class Follower:
                 if not any(self._alike(found, known) for known in candidates):
                     candidates.append(found)
         some = frames[:: max(1, len(frames) // _TESTED)]
-        return max(candidates, key=lambda found: self._support(some, found), default=None)
+        rated = [(self._support(some, found), found) for found in candidates]
+        whole = [(self._support(some, found) / _WHOLE_SHARE, found) for found in self._whole(frames)]
+        support, best = max(rated + whole, key=lambda pair: pair[0])
+        return best if support > 0 else None
+
+    def _whole(self, frames: list[Frame]) -> list[Match]:
+        """The whole frame, as it is and mirrored.
+
+        In a steady pan over a still scene another moment with another crop is the same picture; then this is the one.
+        """
+        if not frames:
+            return []
+        leak = field(frames[0].luma)
+        matrix = scaling(leak.shape[1] / self._shape[1], leak.shape[0] / self._shape[0])
+        sides = ((False, leak), (True, np.ascontiguousarray(leak[:, ::-1])))
+        return [Match("whole frame", picture, mirrored, Alignment(matrix, 1.0)) for mirrored, picture in sides]
 
     def _alike(self, one: Match, other: Match) -> bool:
         """Whether two maps lay the corners within one per cent of the picture of each other."""
@@ -90,8 +114,7 @@ class Follower:
                 yield found
 
     def _plane_near(self, time_s: float) -> Field | None:
-        frames = self._original(time_s - _AROUND_S, time_s + _AROUND_S)
-        near = min(frames, key=lambda frame: abs(frame.time_s - time_s), default=None)
+        near = min(self._around(time_s), key=lambda frame: abs(frame.time_s - time_s), default=None)
         return None if near is None else field(near.luma)
 
     def moments(self, frames: list[Frame], laid: Match) -> Moments:
@@ -136,7 +159,7 @@ class Follower:
     ) -> tuple[Alignment, Frame] | None:
         """The original's frame around this time that agrees best under the map, refined by some iterations."""
         best: tuple[Alignment, Frame] | None = None
-        for candidate in self._original(time_s - _AROUND_S, time_s + _AROUND_S):
+        for candidate in self._around(time_s):
             aligned = Aligner(field(candidate.luma), leak).run(matrix, _FOCUS_SIDE, iterations, AFFINE)
             if best is None or aligned.correlation > best[0].correlation:
                 best = aligned, candidate

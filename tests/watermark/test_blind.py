@@ -25,10 +25,10 @@ def test_a_delivered_copy_is_recognised_quickly() -> None:
     assert found.payload == FANS[0] >> 16
 
 
-@pytest.mark.parametrize("thorough", [True, False])
-def test_nothing_is_read_where_there_is_no_mark_of_this_key(thorough: bool) -> None:
-    assert read_blind(luma_of(asset(3).picture), KEY, thorough=thorough) is None
-    assert read_blind(luma_of(leaked(3)), bytes(32), thorough=thorough) is None
+def test_nothing_is_read_where_there_is_no_mark_of_this_key() -> None:
+    assert read_blind(luma_of(asset(3).picture), KEY) is None
+    assert read_blind(luma_of(asset(3).picture), KEY, thorough=False) is None
+    assert read_blind(luma_of(leaked(3)), bytes(32), thorough=False) is None
 
 
 def test_frames_add_up() -> None:
