@@ -16,7 +16,7 @@ from geniequeue.cli.exits import COMPLETED, JOB_FAILED, explained
 from geniequeue.cli.follow import await_final, exit_code
 from geniequeue.cli.session import open_session
 from geniequeue.cli.stuck import print_stuck
-from geniequeue.jobs.job import State
+from geniequeue.jobs.job import ShownState
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 job_id = click.argument("job", metavar="JOB", type=click.UUID)
@@ -35,7 +35,7 @@ def status(job: object, json_: bool) -> None:
 
 
 @click.command()
-@click.option("--state", type=click.Choice(get_args(State)), help="Only jobs in this state.")
+@click.option("--state", type=click.Choice(get_args(ShownState)), help="Only jobs in this state.")
 @click.option("--stuck", is_flag=True, help="Only what does not go on, with why and what to do; 1 where there is any.")
 @click.option("--longer-than", default=60.0, metavar="SECONDS", help="How long a stuck job has waited; 60.")
 @as_json
