@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any
 
 import click
 
@@ -47,7 +47,7 @@ class Interrupted(click.ClickException):
         ]
         super().__init__("\n".join(lines))
 
-    def show(self, file: IO[str] | None = None) -> None:
+    def show(self, file: IO[Any] | None = None) -> None:
         """Print it without calling it an error."""
         click.echo(self.message, file=file, err=file is None)
 
