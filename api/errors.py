@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -34,6 +35,8 @@ HTTP_CODES: Mapping[int, tuple[str, str]] = {
     413: ("too_large", "The request body is too large; expected at most 1 MB."),
     415: ("unsupported_media_type", "Expected a body with Content-Type: application/json, in UTF-8."),
 }
+
+_OF_ONE_JOB = re.compile(r"/api/queue/(retry/[^/]+|jobs/[^/]+(/cancel)?)")
 
 log = get_logger(__name__)
 
@@ -139,6 +142,8 @@ def _too_deep(_: RecursionError) -> Response:
 def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
     code, message = HTTP_CODES.get(status, (error.name.lower().replace(" ", "_"), error.name))
+    if status == 404 and _OF_ONE_JOB.fullmatch(request.path):
+        message = "There is no such job: expected its id, a UUID in the form of 8-4-4-4-12 hexadecimal digits."
     response = _answer(status, code, message)
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):

@@ -7,13 +7,13 @@ from typing import Any, get_args
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate, validates_schema
 
-from geniequeue.jobs.job import DEFAULT_PRIORITY, MAX_PRIORITY, State
+from geniequeue.jobs.job import DEFAULT_PRIORITY, MAX_PRIORITY, ShownState
 from geniequeue.log import get_logger
 from geniequeue.operations import OPERATIONS, PUBLIC_OPERATIONS
 from geniequeue.params import StrictInteger, Text, UuidText
 from geniequeue.quota.verdict import MESSAGES, Decision
 
-STATES: tuple[str, ...] = get_args(State)
+STATES: tuple[str, ...] = get_args(ShownState)
 DECISIONS: tuple[str, ...] = get_args(Decision)
 MAX_URL_CHARS = 2048
 MAX_PAGE = 100_000
@@ -186,7 +186,9 @@ class JobSchema(OkSchema):
     operation = fields.String(allow_none=True)
     input_file_id = fields.String(allow_none=True, metadata={"format": "uuid"})
     priority = fields.Integer(allow_none=True)
-    state = fields.String(validate=validate.OneOf(STATES))
+    state = fields.String(
+        validate=validate.OneOf(STATES), metadata={"description": "`created`: its item exists, but it was never sent."}
+    )
     progress = fields.Float(metadata={"description": "0 to 100"})
     attempts = fields.Integer()
     retry_count = fields.Integer()

@@ -24,6 +24,7 @@ MARKING, TEASING, TRACING = "apply_steganographic_watermark", "create_teaser", "
 PICTURE_TIME_LIMIT_S = 120.0
 # 1080p takes about as long as it plays on two cores; what takes more than an hour is sent in parts.
 VIDEO_TIME_LIMIT_S = 3600.0
+SEVERAL_INPUTS = "input_file_ids"
 QUEUES = (MEDIA_QUEUE, SCRAPE_QUEUE, ONBOARDING_QUEUE)
 
 
@@ -63,6 +64,11 @@ class Operation:
         """
         loaded: dict[str, Any] = self._schema.load(given)
         return loaded
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether one job has several inputs, which the param `input_file_ids` lists."""
+        return SEVERAL_INPUTS in self.file_params
 
     @cached_property
     def _schema(self) -> Schema:
@@ -128,7 +134,7 @@ _REGISTERED = (
         params_video.JoinVideosParams,
         "join:join_videos",
         requires=(),
-        file_params=("input_file_ids",),
+        file_params=(SEVERAL_INPUTS,),
     ),
 )
 

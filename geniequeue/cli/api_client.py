@@ -8,25 +8,29 @@ from typing import Any
 
 import requests
 
-from geniequeue.cli.exits import Unreachable, WrongUsage
+from geniequeue.cli.exits import Refused, Unreachable
 
 TIMEOUT_S = (3.05, 30.0)
 TOKEN_LIFE_S = 900.0
 PREFIX = "/api/queue"
 
+NO_ADVICE: Mapping[str, str] = {}
+
 Job = dict[str, Any]
 
 
 class ApiClient:
-    """Sends requests as one user; a refusal is `WrongUsage`, a service that is away `Unreachable`.
+    """Sends requests as one user; a refusal is `Refused`, a service that is away `Unreachable`.
 
     Args:
         url: address of the API.
         mint: returns a fresh token that lives for the seconds given.
+        advice: what may be done about a refusal, by its word for machines.
     """
 
-    def __init__(self, url: str, mint: Callable[[float], str]) -> None:
+    def __init__(self, url: str, mint: Callable[[float], str], advice: Mapping[str, str] = NO_ADVICE) -> None:
         self.url = url
+        self._advice = advice
         self._mint = mint
         self._http = requests.Session()
         # No proxy of the environment for a service on loopback, no .netrc in place of the token.
@@ -81,10 +85,10 @@ class ApiClient:
             raise Unreachable(
                 f"the service cannot be reached at {self.url} ({why}); start it with `geniequeue up`, or check API_URL"
             ) from error
-        return _read(answer, self.url)
+        return _read(answer, self.url, self._advice)
 
 
-def _read(answer: requests.Response, url: str) -> Job:
+def _read(answer: requests.Response, url: str, advice: Mapping[str, str]) -> Job:
     try:
         body = answer.json()
     except requests.JSONDecodeError:
@@ -96,7 +100,8 @@ def _read(answer: requests.Response, url: str) -> Job:
     sentence = _sentence(body, answer.status_code)
     if answer.status_code == 429 or answer.status_code >= 500:
         raise Unreachable(sentence)
-    raise WrongUsage(sentence)
+    code = str(body.get("error", ""))
+    raise Refused("\n".join(filter(None, (sentence, advice.get(code)))), code)
 
 
 def _sentence(body: Mapping[str, Any], status: int) -> str:

@@ -11,7 +11,7 @@ from dotenv import load_dotenv
 from geniequeue.cli import up as processes
 from geniequeue.cli.directus_setup import directus_setup
 from geniequeue.cli.doctor import doctor
-from geniequeue.cli.exits import WrongUsage
+from geniequeue.cli.exits import EXIT_CODES, WrongUsage
 from geniequeue.cli.inspect import cancel, jobs, retry, stats, status
 from geniequeue.cli.submit import submit
 from geniequeue.cli.token import token
@@ -20,15 +20,18 @@ from geniequeue.cli.trace import trace
 ENV_FILE = ".env"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+HELP = f"""Run geniequeue, send it jobs, look at them.
+
+Exit codes: {EXIT_CODES}. Settings come from the environment and from .env in the current folder; ENV_FILE names
+another file, an empty ENV_FILE none. Where DIRECTUS_URL is set, jobs are sent and looked at with the Directus token in
+GENIEQUEUE_TOKEN.
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, help=HELP)
 @click.version_option(package_name="geniequeue")
 def main() -> None:
-    """Run geniequeue, send it jobs, look at them.
-
-    Exit codes: 0 done, 1 the job failed, 2 wrong usage, 3 the service cannot be reached. Settings come from the
-    environment and from .env in the current folder; ENV_FILE names another file, an empty ENV_FILE none.
-    Where DIRECTUS_URL is set, jobs are sent and looked at with the Directus token in GENIEQUEUE_TOKEN.
-    """
+    """Read the `.env` file before any command."""
     load_env_file()
 
 

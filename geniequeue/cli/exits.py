@@ -2,20 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import IO, Any
 
 import click
 
 from geniequeue.errors import GenieQueueError, LedgerUnavailable, RecordsUnavailable, SettingsError
 
-COMPLETED, JOB_FAILED, WRONG_USAGE, UNREACHABLE = 0, 1, 2, 3
+COMPLETED, JOB_FAILED, WRONG_USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
+EXIT_CODES = (
+    "0 done, 1 the job failed, 2 wrong usage or a refusal, 3 the service cannot be reached or asks to wait, "
+    "130 interrupted while it waited for a job, which goes on"
+)
 
 
 class WrongUsage(click.ClickException):
     """The command, or what it asked for, was refused."""
 
     exit_code = WRONG_USAGE
+
+
+class Refused(WrongUsage):
+    """The API refused what it was asked; the same request will not do better.
+
+    Attributes:
+        code: the word for machines.
+    """
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Interrupted(click.ClickException):
+    """Somebody would not wait for jobs that go on without him."""
+
+    exit_code = INTERRUPTED
+
+    def __init__(self, job_ids: Sequence[str]) -> None:
+        lines = [
+            f"job {job_id} goes on: `geniequeue status {job_id}` shows it, `geniequeue cancel {job_id}` stops it"
+            for job_id in job_ids
+        ]
+        super().__init__("\n".join(lines))
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print it without calling it an error."""
+        click.echo(self.message, file=file, err=file is None)
 
 
 class Unreachable(click.ClickException):

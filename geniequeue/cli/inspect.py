@@ -12,11 +12,12 @@ from typing import Any, get_args
 import click
 
 from geniequeue.cli import show
-from geniequeue.cli.exits import COMPLETED, JOB_FAILED, explained
+from geniequeue.cli.api_client import ApiClient, Job
+from geniequeue.cli.exits import COMPLETED, JOB_FAILED, Interrupted, explained
 from geniequeue.cli.follow import await_final, exit_code
 from geniequeue.cli.session import open_session
 from geniequeue.cli.stuck import print_stuck
-from geniequeue.jobs.job import State
+from geniequeue.jobs.job import ShownState
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 job_id = click.argument("job", metavar="JOB", type=click.UUID)
@@ -35,7 +36,7 @@ def status(job: object, json_: bool) -> None:
 
 
 @click.command()
-@click.option("--state", type=click.Choice(get_args(State)), help="Only jobs in this state.")
+@click.option("--state", type=click.Choice(get_args(ShownState)), help="Only jobs in this state.")
 @click.option("--stuck", is_flag=True, help="Only what does not go on, with why and what to do; 1 where there is any.")
 @click.option("--longer-than", default=60.0, metavar="SECONDS", help="How long a stuck job has waited; 60.")
 @as_json
@@ -72,8 +73,7 @@ def retry(job: object, wait: bool) -> None:
         accepted = api.retry(str(job))
         click.echo(f"{accepted['jobId']} enqueued as {accepted['bullJobId']}")
         if wait:
-            with show.follower() as follower:
-                ended = await_final(api, str(job), follower)
+            ended = _awaited(api, str(job))
             show.job(ended)
             sys.exit(exit_code([ended]))
 
@@ -85,6 +85,14 @@ def cancel(job: object) -> None:
     with explained():
         answer = open_session().api.cancel(str(job))
     click.echo(f"{job} {answer['state']}")
+
+
+def _awaited(api: ApiClient, job_id: str) -> Job:
+    try:
+        with show.follower() as follower:
+            return await_final(api, job_id, follower)
+    except KeyboardInterrupt:
+        raise Interrupted([job_id]) from None
 
 
 def _print(value: Any) -> None:

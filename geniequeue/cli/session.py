@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from geniequeue.cli.api_client import ApiClient
+from geniequeue.cli.api_client import NO_ADVICE, ApiClient
 from geniequeue.cli.embedded import needs_redis
 from geniequeue.cli.exits import Unreachable, WrongUsage
 from geniequeue.config import EMBEDDED_FILE, Settings, load_settings
@@ -18,6 +19,7 @@ OPERATOR = "operator"
 """Account that looks at everybody's jobs: whoever can read `VAR_DIR` is an administrator."""
 
 CREATOR = "creator"
+PLAN_ADVICE = "`geniequeue token --user {user} --tier studio` gives the account another plan, which counts within 30 s"
 USER_TOKEN = "GENIEQUEUE_TOKEN"  # noqa: S105 - its name
 """Variable with the token of the Directus account that commands act for."""
 
@@ -29,17 +31,37 @@ class Session:
         settings: of the service.
         store: records and files.
         mint: returns a token of the user that holds for the seconds given.
+        advice: what may be done about a refusal of the API, by its word for machines.
     """
 
-    def __init__(self, settings: Settings, store: RecordStore, mint: Callable[[float], str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: RecordStore,
+        mint: Callable[[float], str],
+        advice: Mapping[str, str] = NO_ADVICE,
+    ) -> None:
         self.settings = settings
         self._store = store
-        self.api = ApiClient(settings.api_url, mint)
+        self.api = ApiClient(settings.api_url, mint, advice)
 
     @property
     def records(self) -> Records:
         """The records as this user sees them."""
         return self._store.as_user(self.api.token())
+
+    def discard(self, job_id: str, file_ids: Iterable[str]) -> bool:
+        """Delete the item and the files of a job that was never accepted; return whether that is done.
+
+        In Directus an account has no right to delete them, so there they stay.
+        """
+        if not self.settings.embedded_store:
+            return False
+        service = self._store.as_service()
+        service.delete_item("media_jobs", job_id)
+        for file_id in file_ids:
+            service.delete_file(file_id)
+        return True
 
 
 def open_session(user: str | None = None, *, default: str = OPERATOR) -> Session:
@@ -67,7 +89,8 @@ def embedded_session(settings: Settings, user: str, *, admin: bool | None = None
         raise WrongUsage("--user: expected the name of an account, got nothing")
     store = open_embedded(settings)
     account = store.ensure_user(user, tier, admin)
-    return Session(settings, store, lambda life_s: store.mint_token(account, life_s))
+    advice = {"tier_limit_reached": PLAN_ADVICE.format(user=shlex.quote("NAME" if user == OPERATOR else user))}
+    return Session(settings, store, lambda life_s: store.mint_token(account, life_s), advice)
 
 
 def _directus_session(settings: Settings, user: str | None) -> Session:

@@ -144,7 +144,7 @@ class BarFollower:
     def __init__(self, label: str = "") -> None:
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(),
-            TextColumn("{task.fields[pace]}"), TextColumn("{task.fields[state]}"), console=console(),
+            TextColumn("elapsed · {task.fields[told]}"), console=console(),
         )  # fmt: skip
         self._label = label
         self._task: Any = None
@@ -161,8 +161,11 @@ class BarFollower:
     def update(self, job: Job) -> None:
         """Move the bar."""
         if self._task is None:
-            self._task = self._bar.add_task(escape(self._label or job["jobId"]), total=100, state="", pace="")
-        self._bar.update(self._task, completed=job["progress"], state=coloured(job["state"]), pace=pace(job))
+            if self._label:
+                self._bar.console.print(f"job {job['jobId']}")
+            self._task = self._bar.add_task(escape(self._label or job["jobId"]), total=100, told="")
+        told = " · ".join(filter(None, (pace(job), coloured(job["state"]))))
+        self._bar.update(self._task, completed=job["progress"], told=told)
         if job["state"] in FINAL_STATES and job["message"]:
             self._bar.console.print(escape(job["message"]))
 

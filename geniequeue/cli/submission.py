@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,10 +12,10 @@ from typing import Any
 from marshmallow import ValidationError
 
 from geniequeue.cli.api_client import Job
-from geniequeue.cli.exits import WrongUsage
+from geniequeue.cli.exits import Refused, WrongUsage
 from geniequeue.cli.session import Session
 from geniequeue.jobs.view import view_of
-from geniequeue.operations import OPERATIONS
+from geniequeue.operations import OPERATIONS, SEVERAL_INPUTS
 from geniequeue.records.filenames import FALLBACK_TYPE, clean_filename
 from geniequeue.records.protocol import Item
 
@@ -25,12 +25,14 @@ class Submitted:
     """A job whose item exists.
 
     Attributes:
-        path: the file it was made for.
+        path: the file it was made for, of several the first.
         item: as the record store has it.
+        file_ids: files that were stored for it alone.
     """
 
     path: Path
     item: Item
+    file_ids: tuple[str, ...]
 
     @property
     def job_id(self) -> str:
@@ -43,9 +45,9 @@ class Submitted:
         return view_of(self.item, None)
 
 
-def upload(session: Session, path: Path) -> str:
-    """Store a file as its user and return its id."""
-    file_id = str(uuid.uuid4())
+def upload(session: Session, path: Path, file_id: str = "") -> str:
+    """Store a file as its user, under a new id where none is given, and return its id."""
+    file_id = file_id or str(uuid.uuid4())
     mime = mimetypes.guess_type(path.name)[0] or FALLBACK_TYPE
     session.records.upload(path, file_id=file_id, filename=path.name, mime=mime)
     return file_id
@@ -69,11 +71,65 @@ def create_item(
     session: Session, operation: str, path: Path, params: Mapping[str, Any], priority: int | None = None
 ) -> Submitted:
     """Store a file and create the `media_jobs` item for it."""
-    fields: dict[str, Any] = {"operation": operation, "input_file_id": upload(session, path), "params": dict(params)}
+    return _created(session, operation, path, [upload(session, path)], params, priority=priority)
+
+
+def create_items(
+    session: Session, operation: str, files: Sequence[Path], params: Mapping[str, Any], priority: int | None
+) -> list[Submitted]:
+    """Store files and create the items: one for each file, or one for all where `is_one_job` says so.
+
+    Raises:
+        WrongUsage: params are wrong; nothing was stored.
+    """
+    if not is_one_job(operation, params):
+        check_params(operation, params)
+        return [create_item(session, operation, path, params, priority) for path in files]
+    ids = [str(uuid.uuid4()) for _ in files]
+    joined = {**params, SEVERAL_INPUTS: ids}
+    check_params(operation, joined)
+    for path, file_id in zip(files, ids, strict=True):
+        upload(session, path, file_id)
+    return [_created(session, operation, files[0], ids, joined, priority=priority)]
+
+
+def is_one_job(operation: str, params: Mapping[str, Any]) -> bool:
+    """Tell whether all files are the inputs of one job: where it takes several, and no param lists them."""
+    return OPERATIONS[operation].takes_several and SEVERAL_INPUTS not in params
+
+
+def _created(
+    session: Session,
+    operation: str,
+    path: Path,
+    file_ids: Sequence[str],
+    params: Mapping[str, Any],
+    *,
+    priority: int | None,
+) -> Submitted:
+    fields: dict[str, Any] = {"operation": operation, "input_file_id": file_ids[0], "params": dict(params)}
     if priority is not None:
         fields["priority"] = priority
     created = session.records.create_item("media_jobs", fields)
-    return Submitted(path, session.records.get_item("media_jobs", created["id"]))
+    return Submitted(path, session.records.get_item("media_jobs", created["id"]), tuple(file_ids))
+
+
+def enqueue_all(session: Session, submitted: Sequence[Submitted]) -> None:
+    """POST jobs in their order; what is refused, and what comes after it, is taken back.
+
+    Raises:
+        Refused: says also which jobs were sent before, and which items stay where they may not be deleted.
+    """
+    for number, each in enumerate(submitted):
+        try:
+            enqueue(session, each)
+        except Refused as refusal:
+            unsent = submitted[number:]
+            stay = [it.job_id for it in unsent if not session.discard(it.job_id, it.file_ids)]
+            told = [refusal.message]
+            told += [f"sent before: {it.job_id}" for it in submitted[:number]]
+            told += [f"not sent, its item stays: {job_id}" for job_id in stay]
+            raise Refused("\n".join(told), refusal.code) from None
 
 
 def enqueue(session: Session, submitted: Submitted) -> Job:

@@ -11,17 +11,17 @@ import click
 
 from geniequeue.cli import show
 from geniequeue.cli.api_client import Job
-from geniequeue.cli.exits import WrongUsage, explained
+from geniequeue.cli.exits import Interrupted, WrongUsage, explained
 from geniequeue.cli.follow import await_final, exit_code
 from geniequeue.cli.params import read_params, upload_file_params
 from geniequeue.cli.session import CREATOR, Session, open_session
 from geniequeue.cli.submission import (
     Submitted,
-    check_params,
-    create_item,
-    enqueue,
+    create_items,
+    enqueue_all,
     fetch_output,
     fill_paths,
+    is_one_job,
     output_target,
     upload,
 )
@@ -74,26 +74,24 @@ def submit(
     as_json: bool,
     user: str | None,
 ) -> None:
-    """Send files through an operation; each FILE becomes one job.
+    """Send files through an operation; each FILE becomes one job, for join_videos all FILEs together.
 
     A param that takes a file, such as watermark_file_id, also takes @PATH: that file is stored first.
     """
     if item_only and (wait or output):
         raise WrongUsage("--item-only sends nothing, so there is nothing to wait for; leave out --wait and --output")
-    folder = _is_folder(output, len(files))
+    params = read_params(whole, single)
+    folder = _is_folder(output, 1 if is_one_job(operation, params) else len(files))
     plan = Plan(wait or output is not None, Path(output) if output else None, folder, as_json)
     with explained():
-        params = read_params(whole, single)
         session = open_session(user, default=CREATOR)
         params = upload_file_params(params, OPERATIONS[operation].file_params, lambda path: upload(session, path))
-        check_params(operation, params)
-        submitted = [create_item(session, operation, path, params, priority) for path in files]
+        submitted = create_items(session, operation, files, params, priority)
         if item_only:
             _print_items(submitted, plan)
             return
-        for each in submitted:
-            enqueue(session, each)
-        ended = [_see_through(session, each, plan) for each in submitted]
+        enqueue_all(session, submitted)
+        ended = _see_all_through(session, submitted, plan)
     sys.exit(exit_code(ended) if plan.wait else 0)
 
 
@@ -119,6 +117,16 @@ def _is_folder(output: str | None, files: int) -> bool:
 def _print_items(submitted: list[Submitted], plan: Plan) -> None:
     for each in submitted:
         click.echo(_line(each.view) if plan.as_json else each.job_id)
+
+
+def _see_all_through(session: Session, submitted: list[Submitted], plan: Plan) -> list[Job]:
+    ended: list[Job] = []
+    try:
+        for each in submitted:
+            ended.append(_see_through(session, each, plan))
+    except KeyboardInterrupt:
+        raise Interrupted([each.job_id for each in submitted[len(ended) :]]) from None
+    return ended
 
 
 def _see_through(session: Session, submitted: Submitted, plan: Plan) -> Job:

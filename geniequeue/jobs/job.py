@@ -12,6 +12,8 @@ from typing import Any, Literal
 from geniequeue.quota.verdict import Unit
 
 State = Literal["waiting", "delayed", "active", "completed", "failed", "cancelled"]
+ShownState = Literal["created", "waiting", "delayed", "active", "completed", "failed", "cancelled"]
+"""What a caller is shown: a job is `created` when it has an item that was never accepted onto a queue."""
 FINAL_STATES = frozenset({"completed", "failed", "cancelled"})
 DEFAULT_PRIORITY = 10
 RETRY_PRIORITY = 5

@@ -14,6 +14,7 @@ from geniequeue.jobs.request import MediaRequest, TraceRequest, check_files, loa
 from geniequeue.jobs.runs import Accepted, Runs
 from geniequeue.jobs.trace_request import check_asset, item_of_trace, trace_spec
 from geniequeue.jobs.unit import is_used, reserve
+from geniequeue.jobs.view import is_sent
 from geniequeue.operations import OPERATIONS
 from geniequeue.principal import Principal
 from geniequeue.quota import Quota, QuotaRefused, Unit
@@ -212,9 +213,10 @@ def _ended_already(outcome: Final) -> RequestRefused:
 
 
 def _not_failed(item: Item) -> RequestRefused:
-    return RequestRefused(
-        409, "not_failed", f"The job is {item['status']}; only a failed job can be retried.", reason=item["status"]
-    )
+    message = f"The job is {item['status']}; only a failed job can be retried."
+    if not is_sent(item):
+        message = "The job was never sent to its queue, so there is nothing to retry; POST /api/queue/media sends it."
+    return RequestRefused(409, "not_failed", message, reason=item["status"])
 
 
 def _not_running(status: str) -> RequestRefused:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geniequeue.errors import RecordForbidden, RequestRefused
-from geniequeue.jobs.job import FINAL_STATES, Entry, State, job_key, number_of
+from geniequeue.jobs.job import FINAL_STATES, Entry, ShownState, job_key, number_of
 from geniequeue.jobs.ledger import Ledger
 from geniequeue.jobs.request import not_found, owned_by
 from geniequeue.jobs.view import OPEN_STATUSES, VIEW_FIELDS, entry_of, list_jobs, view_of, view_without_item
@@ -55,7 +55,7 @@ class JobReader:
         item = self._visible_item(job_id, principal)
         return self._view(item) if item else self._job_without_item(job_id, principal)
 
-    def page(self, principal: Principal, *, state: State | None, operation: str | None, page: int) -> Page:
+    def page(self, principal: Principal, *, state: ShownState | None, operation: str | None, page: int) -> Page:
         """Return one page of the caller's jobs, for an administrator of everyone's."""
         items, total = list_jobs(
             self._service if principal.admin else self._store.as_user(principal.token),

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from geniequeue.jobs.job import FINAL_STATES, Entry, State, number_of
+from geniequeue.jobs.job import FINAL_STATES, Entry, ShownState, number_of
 from geniequeue.jobs.ledger import Ledger
 from geniequeue.records.protocol import Item, Records
 
-ITEM_STATES: Mapping[str, State] = {
+ITEM_STATES: Mapping[str, ShownState] = {
     "queued": "waiting",
     "processing": "active",
     "completed": "completed",
@@ -26,12 +26,17 @@ VIEW_FIELDS = (
 )
 
 
+def is_sent(item: Item) -> bool:
+    """Tell whether an item was ever accepted onto a queue; one of an older system that ended was, in its way."""
+    return bool(item["bull_job_id"]) or item["status"] != "queued"
+
+
 def view_of(item: Item, entry: Entry | None) -> dict[str, Any]:
     """Return one job; the ledger, where it knows the job, is fresher than the item until the item is final.
 
     A delayed job has no `error`, but tells why it was put off.
     """
-    state = ITEM_STATES.get(item["status"], "failed")
+    state = ITEM_STATES.get(item["status"], "failed") if is_sent(item) else "created"
     # the item is written before the ledger at the end, so a final entry of an open item is an older round's
     live = entry if item["status"] in OPEN_STATUSES and entry and entry.state not in FINAL_STATES else None
     result = item["result"] or {}
@@ -90,7 +95,8 @@ def entry_of(ledger: Ledger, queue: str, item: Item) -> Entry | None:
 
 def timings_of(item: Item, entry: Entry | None) -> dict[str, Any]:
     """Return when a job was accepted, started and finished, and how long it waited and ran in seconds."""
-    accepted = _from_ms(entry.timestamp_ms) if entry else item["created_at"]
+    known = item["created_at"] if is_sent(item) else None
+    accepted = _from_ms(entry.timestamp_ms) if entry else known
     return _timings(accepted, item["started_at"], item["completed_at"])
 
 
@@ -121,21 +127,23 @@ def _seconds(start: str | None, end: str | None) -> float | None:
 
 
 def list_jobs(
-    records: Records, *, state: State | None, operation: str | None, page: int, per_page: int
+    records: Records, *, state: ShownState | None, operation: str | None, page: int, per_page: int
 ) -> tuple[list[Item], int]:
     """Return one page of the items that the caller of `records` may see, newest first, and how many there are.
 
     Args:
-        state: waiting and delayed are both `queued` on the item.
+        state: created, waiting and delayed are all `queued` on the item.
     """
     where: dict[str, Any] = {}
     if operation is not None:
         where["operation"] = operation
     if state is not None:
-        statuses = {"delayed": ["queued", "processing"]}.get(state) or [
+        statuses = {"delayed": ["queued", "processing"], "created": ["queued"]}.get(state) or [
             status for status, known in ITEM_STATES.items() if known == state
         ]
         where["status"] = {"_in": statuses}
+    if state in ("created", "waiting"):
+        where["bull_job_id"] = {"_null": state == "created"}
     items = records.list_items(
         "media_jobs",
         where,

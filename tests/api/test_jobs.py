@@ -140,6 +140,13 @@ def test_row_11_a_path_that_names_no_job_is_not_found(api: Api, bad: str) -> Non
     assert [(answer.status_code, answer.json["error"]) for answer in answers] == [(404, "not_found")] * 3
 
 
+def test_an_id_that_is_no_uuid_is_told_what_was_expected(api: Api) -> None:
+    paths = (("POST", "retry/x"), ("GET", "jobs/x"), ("POST", "jobs/x/cancel"))
+    for method, path in paths:
+        assert "UUID" in api.request(method, f"/api/queue/{path}").json["message"], path
+    assert "UUID" not in api.get("/api/queue/nothing").json["message"]
+
+
 def test_a_failed_job_is_retried_at_priority_5_under_a_new_number(
     api: Api, services: Any, store: Any, job_id: str
 ) -> None:
@@ -183,6 +190,23 @@ def test_an_end_is_shown_only_together_with_its_result(api: Api, services: Any, 
 def test_a_job_that_was_never_sent_is_not_cancelled_but_explained(api: Api, creator: Person) -> None:
     answer = api.post(f"/api/queue/jobs/{creator.create_job()}/cancel")
     assert (answer.status_code, answer.json["error"]) == (409, "not_accepted")
+    assert "never sent" in answer.json["message"]
+
+
+def test_a_job_that_was_never_sent_is_created_and_neither_waits_nor_was_accepted(
+    api: Api, creator: Person, job_id: str
+) -> None:
+    unsent = creator.create_job()
+    shown = show(api, unsent).json
+    assert (shown["state"], shown["timings"]["accepted_at"], shown["timings"]["waited_s"]) == ("created", None, None)
+    for state, expected in (("created", [unsent]), ("waiting", [job_id])):
+        listed = api.get(f"/api/queue/jobs?state={state}").json
+        assert ([job["jobId"] for job in listed["jobs"]], listed["total"]) == (expected, 1)
+
+
+def test_the_retry_of_a_job_that_was_never_sent_says_so(api: Api, creator: Person) -> None:
+    answer = api.post(f"/api/queue/retry/{creator.create_job()}")
+    assert (answer.status_code, answer.json["error"], answer.json["reason"]) == (409, "not_failed", "queued")
     assert "never sent" in answer.json["message"]
 
 

@@ -112,7 +112,7 @@ def test_item_only_of_several_files_prints_a_json_object_for_each(environ: dict[
     done = run(environ, "submit", *arguments)
     jobs = [json.loads(line) for line in done.stdout.splitlines()]
     assert len({job["jobId"] for job in jobs}) == 2
-    assert {job["state"] for job in jobs} == {"waiting"}
+    assert {job["state"] for job in jobs} == {"created"}
 
 
 def test_token_prints_a_jwt_alone(environ: dict[str, str]) -> None:
