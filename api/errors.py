@@ -118,7 +118,8 @@ def _quota_refused(error: QuotaRefused) -> Response:
 
 def _ledger_unavailable(error: LedgerUnavailable) -> Response:
     log.error("ledger unavailable", error=str(error))
-    message = "The queue cannot be reached; nothing was accepted, send the same request again."
+    done = "" if request.method in ("GET", "HEAD") else " nothing was accepted,"
+    message = f"The queue cannot be reached;{done} send the same request again."
     return _answer(503, "ledger_unavailable", message, retry_after_s=RETRY_AFTER_S)
 
 

@@ -30,6 +30,7 @@ WITHIN_S = 4.0
 
 RECORDS_AWAY = "The record store does not answer; check DIRECTUS_URL or VAR_DIR."
 TOKEN_REFUSED = "Directus answers, but refuses DIRECTUS_TOKEN; set it to the token of the service account."  # noqa: S105
+WORKERS_UNKNOWN = "Not known while Redis does not answer."
 QUOTA_REJECTED = "Directus refuses the service what the quota needs, so jobs go uncounted; run `geniequeue doctor`."
 
 
@@ -92,7 +93,7 @@ class Readiness:
             "records": _awaited(records, until_s, Check(False, RECORDS_AWAY)),
             "disk": self._disk(),
             **_awaited(quota, until_s, {}),
-            **_workers(_awaited(live, until_s, {})),
+            **_workers(_awaited(live, until_s, None)),
         }
         return Report(checks, list(_warnings(self._settings)))
 
@@ -124,11 +125,11 @@ class Readiness:
             return {}
         return {"quota": Check(not rejected, QUOTA_REJECTED if rejected else None)}
 
-    def _live(self) -> Mapping[str, Sequence[str]]:
+    def _live(self) -> Mapping[str, Sequence[str]] | None:
         try:
             return self._workers.live()
         except LedgerUnavailable:
-            return {}
+            return None
 
     def _disk(self) -> Check:
         needed = self._settings.min_free_bytes
@@ -148,7 +149,9 @@ def _warnings(settings: Settings) -> Iterator[str]:
         yield "REDIS_EVICTION=allow: a full Redis may throw jobs and leases away; set its policy to noeviction instead."
 
 
-def _workers(live: Mapping[str, Sequence[str]]) -> dict[str, Check]:
+def _workers(live: Mapping[str, Sequence[str]] | None) -> dict[str, Check]:
+    if live is None:
+        return {f"worker:{queue}": Check(False, WORKERS_UNKNOWN, {"alive": None}) for queue in QUEUES}
     return {f"worker:{queue}": _worker(queue, len(live.get(queue, []))) for queue in QUEUES}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from geniequeue.errors import (
+    CancelledError,
     LedgerUnavailable,
     RecordForbidden,
     RecordInvalid,
@@ -18,13 +19,13 @@ from geniequeue.errors import (
 from geniequeue.jobs.finish import Ended, finish, outcome_of
 from geniequeue.jobs.job import Lease, Run
 from geniequeue.jobs.leases import Loss
-from geniequeue.jobs.outcome import Final, Outcome, Retry, decide, failure, snooze
+from geniequeue.jobs.outcome import Cancelled, Final, Outcome, Retry, decide, failure, snooze
 from geniequeue.jobs.patience import Patience
 from geniequeue.log import get_logger
 from geniequeue.operations import OPERATIONS, Operation
 from tasks.progress import Progress
 from tasks.services import Services
-from tasks.stopping import stopping
+from tasks.stopping import handing_back, stopping
 
 PATIENCE_MARGIN_S = 105.0
 """How much longer than the operation's limit an attempt waits for stores; the keeper kills it some time later."""
@@ -87,6 +88,9 @@ class Attempt:
 
     def decide(self, error: Exception) -> Outcome:
         """Return what the attempt comes to after `error`; an operator's own matter is told to him."""
+        if isinstance(error, CancelledError) and handing_back():
+            log.info("attempt stopped, because its worker ends")
+            return Cancelled()
         if isinstance(error, ServiceTokenRefused | RightMissing):
             log.error("the record store refuses the service", error=str(error))
         if stopping() and isinstance(error, LedgerUnavailable | RecordsUnavailable):
@@ -113,6 +117,7 @@ class Attempt:
                 self.lease.attempt,
                 after_s=outcome.after_s,
                 reason=outcome.cause.message,
+                why=outcome.cause.reason or outcome.cause.code,
                 counted=outcome.counted,
             ),
             cancellable=False,

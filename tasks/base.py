@@ -205,7 +205,8 @@ class JobTask(Task):  # type: ignore[misc]  # celery is untyped
     def _put_off(self, attempt: Attempt, outcome: Retry) -> None:
         """Show the job as delayed, in the ledger and to Celery; the sweeper sends its message when it is due."""
         if attempt.put_off(outcome):
-            log.info("attempt put off", after_s=round(outcome.after_s, 1), cause=outcome.cause.code)
+            cause = outcome.cause
+            log.info("attempt put off", after_s=round(outcome.after_s, 1), cause=cause.code, reason=cause.reason)
             raise CeleryRetry(outcome.cause.message, when=outcome.after_s)
         undo_late_writes(attempt)
 

@@ -19,7 +19,6 @@ from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.jobs.outcome import Completed
 from geniequeue.jobs.request import row_of
 from geniequeue.operations import SCRAPE_QUEUE
-from geniequeue.quota import Quota
 from geniequeue.records.protocol import Item, Records
 from tasks.attempt import Attempt
 from tasks.base import JobTask
@@ -79,7 +78,8 @@ def _services(pid: int) -> Services:
     client = connect(settings.redis_url)
     nobody = cast("Any", None)
     ledger = Ledger(client, settings.ledger_prefix)
-    return Services(settings, records, ledger, nobody, cast("Quota", nobody), nobody, nobody)
+    others = dict.fromkeys(("leases", "runs", "quota", "restoring", "reconciling"), nobody)
+    return Services(settings=settings, records=records, ledger=ledger, **others)
 
 
 app.register_task(EmptyJob())

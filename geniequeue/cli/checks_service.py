@@ -16,8 +16,8 @@ from geniequeue.cli.ports import LOOPBACK
 from geniequeue.config import Settings
 from geniequeue.errors import LedgerUnavailable, RecordsError, SettingsError
 from geniequeue.jobs import fitness
-from geniequeue.jobs.ledger import Ledger, connect
-from geniequeue.jobs.workers import Workers
+from geniequeue.jobs.ledger import Ledger, connect, reachable
+from geniequeue.jobs.workers import HANGS, Workers
 from geniequeue.log import redact
 from geniequeue.operations import QUEUES
 from geniequeue.records import open_store
@@ -35,6 +35,7 @@ def service_findings(settings: Settings) -> Iterator[Finding]:
     else:
         yield from directus_findings(settings, settings.directus_url)
     yield from _workers(client)
+    yield from _paused(Ledger(client, settings.ledger_prefix))
     yield _http("API", f"{settings.api_url}/healthz")
     yield _http("Flower", f"http://{LOOPBACK}:{settings.flower_port}/healthcheck")
 
@@ -93,15 +94,30 @@ def _embedded_records(settings: Settings) -> Finding:
 
 def _workers(client: redis.Redis) -> Iterator[Finding]:
     try:
-        live = Workers(client).live()
+        live, silent = Workers(client).live(), Workers(client).silent()
     except LedgerUnavailable:
-        live = {}
+        live, silent = {}, {}
     for queue in QUEUES:
         nodes = live.get(queue, [])
         if nodes:
             yield Finding(f"worker {queue}", "ok", ", ".join(nodes))
+        elif silent.get(queue):
+            yield Finding(f"worker {queue}", "problem", ", ".join(silent[queue]), f"{HANGS}; otherwise {START}")
         else:
             yield Finding(f"worker {queue}", "problem", "none", START)
+
+
+def _paused(ledger: Ledger) -> Iterator[Finding]:
+    """Tell of queues that somebody has paused; nothing of them runs."""
+    for queue in QUEUES:
+        try:
+            with reachable():
+                paused = ledger.client.hexists(ledger.queue_keys(queue).meta(), "paused")
+        except LedgerUnavailable:
+            return
+        if paused:
+            advice = "nothing of it runs: resume it with the tool that paused it (BullMQ: queue.resume())"
+            yield Finding(f"queue {queue}", "warning", "paused", advice)
 
 
 def _http(name: str, url: str) -> Finding:

@@ -65,7 +65,11 @@ def explained() -> Iterator[None]:
         yield
     except SettingsError as error:
         raise WrongUsage("\n".join(error.faults)) from error
-    except (RecordsUnavailable, LedgerUnavailable) as error:
+    except LedgerUnavailable as error:
+        from geniequeue.jobs import fitness  # Redis with it, which most commands need not wait for
+
+        raise Unreachable(f"{error}\n{fitness.sentence(error.__cause__)}") from error
+    except RecordsUnavailable as error:
         raise Unreachable(str(error)) from error
     except (GenieQueueError, OSError) as error:
         raise WrongUsage(str(error)) from error

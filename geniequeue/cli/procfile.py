@@ -13,7 +13,8 @@ from pathlib import Path
 
 from geniequeue.errors import SettingsError
 
-STOP_WAIT_S = 8
+STOP_MARGIN_S = 15
+"""What a worker needs beyond `STOP_WITHIN_S`: it hands its job back, and kills a child that does not heed that."""
 REDIS_STOP_WAIT_S = 4
 REDIS = "embedded-redis"
 REDIS_COMMAND = '"$REDIS_SERVER" "$VAR_DIR/redis/redis.conf"'
@@ -80,17 +81,18 @@ def programs_of(commands: Mapping[str, str], *, redis: bool) -> dict[str, str]:
     return {**({REDIS: REDIS_COMMAND} if redis else {}), **commands}
 
 
-def supervisor_conf(programs: Mapping[str, str], outputs: Mapping[str, int], *, root: bool) -> str:
+def supervisor_conf(programs: Mapping[str, str], outputs: Mapping[str, int], *, stop_wait_s: int, root: bool) -> str:
     """Return the configuration that runs the Procfile's processes as one group; Redis starts first and stops last.
 
     Args:
         programs: commands by name.
         outputs: descriptors by name, open in supervisord, that take what each prints.
+        stop_wait_s: how long each may take to end before it is killed; Redis has less.
         root: whether root runs it, of which supervisord wants to be told.
     """
     parts = [_SUPERVISOR + ("user = root\n" if root else "")]
     for name, command in programs.items():
-        wait_s = REDIS_STOP_WAIT_S if name == REDIS else STOP_WAIT_S
+        wait_s = REDIS_STOP_WAIT_S if name == REDIS else stop_wait_s
         # `exec env` takes the shell's place with the command, also one that begins with NAME=value.
         quoted = shlex.quote(f"exec env {command}").replace("%", "%%")
         parts.append(_PROGRAM.format(name=name, command=quoted, stop_wait_s=wait_s, output=outputs[name]))

@@ -77,7 +77,8 @@ def _members(found: Job) -> list[tuple[str, str]]:
         ("times", f"waited {seconds(timings['waited_s'])}, ran {seconds(timings['ran_s'])}"),
     ]
     if found["message"]:
-        members.append(("error", escape(f"{found['message']} ({found['error']})")))
+        name, word = ("error", found["error"]) if found["error"] else ("put off", found["reason"])
+        members.append((name, escape(f"{found['message']} ({word})")))
     return members + [("output", escape(_output(output))) for output in found["outputs"]]
 
 

@@ -18,10 +18,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from geniequeue.cli.output import Lines
-from geniequeue.cli.procfile import REDIS_STOP_WAIT_S, STOP_WAIT_S
+from geniequeue.cli.procfile import REDIS_STOP_WAIT_S
 from geniequeue.sandbox.processes import adopt_orphans, descendants, kill_below
 
-STOP_DEADLINE_S = STOP_WAIT_S + REDIS_STOP_WAIT_S + 1.5
+STOP_SPARE_S = 1.5
+SECOND_AFTER_S = 1.0
+"""What asks to end sooner after the first time is the same Ctrl-C, told by make or a shell as well."""
 TICK_S = 0.5
 LOOK_FOR_ORPHANS_S = 1.0
 CHUNK_BYTES = 1 << 16
@@ -38,15 +40,21 @@ class Supervisor:
         programs: names of the processes.
         lock: descriptor that supervisord shall hold as long as it lives.
         write: takes a process' name and each line that it prints.
+        stop_wait_s: how long each process may take to end.
 
     Attributes:
         outputs: descriptor that each process' output goes to, by name.
     """
 
-    def __init__(self, programs: Iterable[str], lock: int, write: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, programs: Iterable[str], lock: int, write: Callable[[str, str], None], stop_wait_s: float
+    ) -> None:
         self.outputs: dict[str, int] = {}
         self._lock = lock
-        self._stop_by: float | None = None
+        self._write = write
+        self._deadline_s = stop_deadline_s(stop_wait_s)
+        self._asked_at: float | None = None
+        self._kill_now = False
         self._selector = selectors.DefaultSelector()
         self._readings: list[int] = []
         for name in (*programs, SUPERVISOR):
@@ -70,7 +78,7 @@ class Supervisor:
         finally:
             kill_below(os.getpid())
             process.wait()
-        return 0 if self._stop_by is not None else 1
+        return 0 if self._asked_at is not None else 1
 
     def _start(self, conf: Path, environ: Mapping[str, str], folder: Path) -> subprocess.Popen[bytes]:
         # Its own process group, so that Ctrl-C reaches it through us only, once.
@@ -91,23 +99,37 @@ class Supervisor:
         return process
 
     def _forward_signals(self, process: subprocess.Popen[bytes]) -> None:
-        def stop(*_: object) -> None:
-            if self._stop_by is None:
-                self._stop_by = time.monotonic() + STOP_DEADLINE_S
+        def stop(number: int, _: object) -> None:
+            now = time.monotonic()
+            if self._asked_at is None:
+                self._asked_at = now
                 process.terminate()
+            elif number == signal.SIGINT and now - self._asked_at >= SECOND_AFTER_S:
+                self._kill_now = True
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, stop)
 
     def _pass_on(self, process: subprocess.Popen[bytes]) -> None:
         """Pass on what is printed until supervisord closes the last output, or has had its time to end."""
-        look_at = 0.0
-        while self._selector.get_map() and (self._stop_by is None or time.monotonic() < self._stop_by):
+        look_at, told = 0.0, False
+        while self._selector.get_map() and not self._is_over():
+            if self._asked_at is not None and not told:
+                told = True
+                self._write(
+                    SUPERVISOR, f"ending, within {self._deadline_s:.0f} s; a second Ctrl-C kills what still runs"
+                )
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + LOOK_FOR_ORPHANS_S
                 _end_orphans(process.pid)
             for key, _ in self._selector.select(TICK_S):
                 self._read(key.fd, key.data)
+
+    def _is_over(self) -> bool:
+        """Tell whether what still runs is to be killed."""
+        if self._asked_at is None:
+            return False
+        return self._kill_now or time.monotonic() - self._asked_at >= self._deadline_s
 
     def _read(self, descriptor: int, lines: Lines) -> None:
         chunk = os.read(descriptor, CHUNK_BYTES)
@@ -116,6 +138,11 @@ class Supervisor:
             lines.end()
             self._selector.unregister(descriptor)
             os.close(descriptor)
+
+
+def stop_deadline_s(stop_wait_s: float) -> float:
+    """Return how long all processes together may take to end, Redis last."""
+    return stop_wait_s + REDIS_STOP_WAIT_S + STOP_SPARE_S
 
 
 def end_with_parent() -> None:

@@ -21,13 +21,15 @@ from geniequeue.cli.exits import WrongUsage, explained
 from geniequeue.cli.lock import lock_instance
 from geniequeue.cli.output import as_json, for_reading
 from geniequeue.cli.ports import LOOPBACK, is_free
-from geniequeue.cli.procfile import programs_of, read_procfile, supervisor_conf
+from geniequeue.cli.procfile import STOP_MARGIN_S, programs_of, read_procfile, supervisor_conf
 from geniequeue.cli.session import USER_TOKEN
 from geniequeue.cli.supervise import Supervisor
 from geniequeue.config import EMBEDDED_FILE, Settings, load_settings
 from geniequeue.errors import SettingsError
 
 CHECKOUT = Path(geniequeue.__file__).resolve().parent.parent
+STOP_WITHIN_S = 5
+"""How long a job may go on after Ctrl-C, where `STOP_WITHIN_S` is not set: somebody waits at the terminal."""
 READY_POLL_S = 0.3
 HINT_AFTER_S = 60.0
 
@@ -43,9 +45,11 @@ def up() -> None:
             prepare_redis(settings.var_dir, settings.redis_url)
         programs = programs_of(read_procfile(CHECKOUT / "Procfile"), redis=own_redis)
         environ = child_environ(os.environ, settings, sys.stdout.isatty())
-        supervisor = Supervisor(programs, lock, _printer(environ["LOG_FORMAT"], max(map(len, programs))))
+        wait_s = stop_wait_s(environ)
+        supervisor = Supervisor(programs, lock, _printer(environ["LOG_FORMAT"], max(map(len, programs))), wait_s)
         conf = settings.var_dir / "supervisord.conf"
-        conf.write_text(supervisor_conf(programs, supervisor.outputs, root=os.getuid() == 0), encoding="utf-8")
+        told = supervisor_conf(programs, supervisor.outputs, stop_wait_s=wait_s, root=os.getuid() == 0)
+        conf.write_text(told, encoding="utf-8")
     announcer = threading.Thread(target=_announce, args=(settings,), daemon=True)
     sys.exit(supervisor.run(conf, environ, CHECKOUT, when_started=announcer.start))
 
@@ -82,7 +86,7 @@ def redis() -> None:
 def child_environ(environ: Mapping[str, str], settings: Settings, terminal: bool) -> dict[str, str]:
     """Return the environment of the processes: that of the caller with absolute paths, and no generated secret.
 
-    Nor has it the tokens that are for the command line alone.
+    Nor has it the tokens that are for the command line alone. Unless `STOP_WITHIN_S` is set, workers end soon.
     """
     children = {
         **{name: value for name, value in environ.items() if name not in (ADMIN_TOKEN, USER_TOKEN)},
@@ -90,6 +94,7 @@ def child_environ(environ: Mapping[str, str], settings: Settings, terminal: bool
         "PORT": str(settings.port),
         "FLOWER_PORT": str(settings.flower_port),
         "MEDIA_TMP_DIR": str(settings.media_tmp_dir),
+        "STOP_WITHIN_S": environ.get("STOP_WITHIN_S", "").strip() or str(STOP_WITHIN_S),
         "LOG_FORMAT": environ.get("LOG_FORMAT", "").strip() or ("console" if terminal else "json"),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), environ.get("PATH", os.defpath)]),
         "PYTHONUNBUFFERED": "1",
@@ -97,6 +102,11 @@ def child_environ(environ: Mapping[str, str], settings: Settings, terminal: bool
     if needs_redis(environ):
         children["REDIS_SERVER"] = str(redis_server())
     return children
+
+
+def stop_wait_s(children: Mapping[str, str]) -> int:
+    """Return how long a process with this environment may take to end, in s."""
+    return int(children["STOP_WITHIN_S"]) + STOP_MARGIN_S
 
 
 def _prepare(environ: Mapping[str, str]) -> tuple[int, Settings]:

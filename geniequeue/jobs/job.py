@@ -161,6 +161,8 @@ class Entry:
         state: from the one set the job lies in; `cancelled` is a failed one with that reason.
         progress: 0 to 100.
         timestamp_ms, processed_ms, finished_ms: accepted, last start, end; None where it did not happen.
+        failed_reason: why it failed, or why it was put off the last time; a sentence.
+        why: the same of its being put off, as a word.
     """
 
     state: State
@@ -171,5 +173,6 @@ class Entry:
     processed_ms: int | None
     finished_ms: int | None
     failed_reason: str | None
+    why: str | None = None
     result: Mapping[str, Any] = field(default_factory=dict)
     job_id: str = ""

@@ -18,9 +18,9 @@ from geniequeue.errors import LedgerUnavailable
 from geniequeue.jobs import keys
 from geniequeue.jobs.job import Entry, Lease, Run, Spec
 from geniequeue.jobs.keys import QueueKeys
-from geniequeue.jobs.outcome import Cancelled, Completed, Failed, Final
+from geniequeue.jobs.outcome import Final
 from geniequeue.jobs.stats import Overview, QueueCounts, TaxonomyFigures
-from geniequeue.jobs.stored import CANCELLED_REASON, entry_of, object_of
+from geniequeue.jobs.stored import entry_of, final_fields, object_of
 from geniequeue.operations import OPERATIONS, QUEUES
 from geniequeue.redis_budget import BudgetedConnection, BudgetedTLSConnection
 from geniequeue.scripts import Scripts
@@ -110,11 +110,14 @@ class Ledger:
             found = cast("dict[str, str]", self._redis.hgetall(keys.job_index(job_key)))
         return found if "run" in found else None
 
-    def accept(self, run: Run, *, broker_list: str, message: str, least_attempt: int = 0) -> tuple[bool, str]:
+    def accept(
+        self, run: Run, *, broker_list: str, message: str, least_attempt: int = 0, accepted_ms: int | None = None
+    ) -> tuple[bool, str]:
         """Write a run into the ledger and push its message, once however often it is called.
 
         Args:
             least_attempt: largest attempt number in the records, so that numbers grow also when Redis was emptied.
+            accepted_ms: when the run was accepted, by default at this moment.
 
         Returns:
             whether it was not there yet, and the `bullJobId` that stands there, '' where another job has its number.
@@ -131,6 +134,7 @@ class Ledger:
             [
                 *(run.number, run.id, run.round, spec.priority, spec.operation),
                 *(json.dumps(data), json.dumps(opts), message, run.bull_job_id, least_attempt),
+                "" if accepted_ms is None else accepted_ms,
             ],
         )
         return written == 1, str(bull)
@@ -178,10 +182,13 @@ class Ledger:
         )
         return cast("Literal['ok', 'cancel', 'stale']", answer)
 
-    def delay(self, run: Run, attempt: int, *, after_s: float, reason: str, counted: bool = True) -> bool:
+    def delay(
+        self, run: Run, attempt: int, *, after_s: float, reason: str, why: str = "", counted: bool = True
+    ) -> bool:
         """Put an active job off; False when a newer attempt exists.
 
         Args:
+            reason, why: a sentence, and a word for it, that are shown while the job waits.
             counted: whether the attempt was one of the tries that the job has.
         """
         k = self.queue_keys(run.queue)
@@ -191,7 +198,7 @@ class Ledger:
                 *(keys.job_index(run.key), k.job(run.number), k.lock(run.number)),
                 *(k.active(), k.delayed(), k.events(), metrics.key()),
             ],
-            [run.number, attempt, int(after_s * 1000), reason, int(counted)],
+            [run.number, attempt, int(after_s * 1000), reason, int(counted), why],
         )
         return bool(due_ms)
 
@@ -284,14 +291,3 @@ _SCRIPTS = ("number", "accept", "lease", "progress", "delay", "finish", "entry",
 
 def _number(given: int) -> str:
     return str(given) if given > 0 else ""
-
-
-def final_fields(outcome: Final) -> tuple[str, Mapping[str, Any], str]:
-    """Return an outcome's name, `returnvalue` and `failedReason`."""
-    match outcome:
-        case Completed(result):
-            return "completed", result, ""
-        case Failed(code, message, reason):
-            return "failed", {"error": code, "reason": reason}, message
-        case Cancelled():
-            return "cancelled", {}, CANCELLED_REASON

@@ -12,8 +12,9 @@ from datetime import datetime
 from geniequeue.errors import RecordForbidden
 from geniequeue.jobs.finish import outcome_of
 from geniequeue.jobs.leases import Leases, Queued
-from geniequeue.jobs.ledger import Ledger, final_fields, reachable
+from geniequeue.jobs.ledger import Ledger, reachable
 from geniequeue.jobs.messages import Messages
+from geniequeue.jobs.stored import final_fields
 from geniequeue.log import get_logger
 from geniequeue.operations import QUEUES
 from geniequeue.records.protocol import Item, Records

@@ -154,8 +154,12 @@ class Runs:
             finish(self._service, self._ledger, run, None, Failed("lost", message, "missing_item"))
             raise
 
-    def push(self, run: Run, *, least_attempt: int = 0) -> tuple[bool, Accepted]:
-        """Write the ledger entry and the message, both or neither; tell whether they were not there yet."""
+    def push(self, run: Run, *, least_attempt: int | None = None) -> tuple[bool, Accepted]:
+        """Write the ledger entry and the message, both or neither; tell whether they were not there yet.
+
+        Args:
+            least_attempt: of a run that was accepted some time ago, the largest attempt number on record.
+        """
         written, bull = self._accept(run, least_attempt)
         while not bull:
             run = self._renumbered(run)
@@ -167,12 +171,13 @@ class Runs:
         )
         return written, Accepted(spec.job_id, bull)
 
-    def _accept(self, run: Run, least_attempt: int) -> tuple[bool, str]:
+    def _accept(self, run: Run, least_attempt: int | None) -> tuple[bool, str]:
         return self._ledger.accept(
             run,
             broker_list=broker.broker_list(run),
             message=self._envelopes.message(run),
-            least_attempt=max(least_attempt, run.spec.attempts_before),
+            least_attempt=max(least_attempt or 0, run.spec.attempts_before),
+            accepted_ms=None if least_attempt is None else _ms(run.accepted_at),
         )
 
     def _renumbered(self, run: Run) -> Run:
@@ -244,6 +249,10 @@ class Runs:
 
 def _age_s(run: Run) -> float:
     return (datetime.now(UTC) - datetime.fromisoformat(run.accepted_at)).total_seconds()
+
+
+def _ms(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
 def _queued_fields(run: Run) -> Mapping[str, Any]:

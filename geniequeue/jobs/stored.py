@@ -1,4 +1,4 @@
-"""What the ledger's hashes hold, read; BullMQ's own tools can write to them too."""
+"""What the ledger's hashes hold; BullMQ's own tools can write to them too."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from geniequeue.jobs.job import Entry, State
+from geniequeue.jobs.outcome import Cancelled, Completed, Failed, Final
 
 CANCELLED_REASON = "cancelled"
 """`failedReason` of a cancelled job, for BullMQ has no such state."""
@@ -25,6 +26,7 @@ def entry_of(state: str, stored: Mapping[str, str]) -> Entry:
         processed_ms=int(stored["processedOn"]) if "processedOn" in stored else None,
         finished_ms=int(stored["finishedOn"]) if "finishedOn" in stored else None,
         failed_reason=stored.get("failedReason"),
+        why=stored.get("why") or None,
         result=object_of(stored.get("returnvalue")),
         job_id=str(object_of(stored.get("data")).get("jobId", "")),
     )
@@ -37,3 +39,14 @@ def object_of(stored: str | None) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def final_fields(outcome: Final) -> tuple[str, Mapping[str, Any], str]:
+    """Return an outcome's name, `returnvalue` and `failedReason`."""
+    match outcome:
+        case Completed(result):
+            return "completed", result, ""
+        case Failed(code, message, reason):
+            return "failed", {"error": code, "reason": reason}, message
+        case Cancelled():
+            return "cancelled", {}, CANCELLED_REASON

@@ -21,7 +21,7 @@ from geniequeue.jobs.messages import Messages
 from geniequeue.jobs.notes import ended_note
 from geniequeue.jobs.request import run_from_row
 from geniequeue.jobs.runs import RUN_FIELDS
-from geniequeue.jobs.workers import Workers
+from geniequeue.jobs.workers import HANGS, Workers
 from geniequeue.operations import QUEUES
 from geniequeue.records.protocol import Records
 
@@ -75,11 +75,12 @@ class StuckJobs:
         Raises:
             RecordsError: the records do not answer.
         """
-        live = self._workers.live()
+        live, silent = self._workers.live(), self._workers.silent()
         for queue in QUEUES:
             yield from self._active(queue)
-            yield from self._waiting(queue, live.get(queue, []))
+            yield from self._waiting(queue, live.get(queue, []), silent.get(queue, []))
             yield from self._overdue(queue)
+            yield from self._put_off(queue)
         yield from self._open_runs()
 
     def _active(self, queue: str) -> Iterator[Stuck]:
@@ -94,7 +95,7 @@ class StuckJobs:
                 continue
             yield Stuck(job.run.bull_job_id, job.run.spec.job_id, why, self._swept("puts it back within 10 s"))
 
-    def _waiting(self, queue: str, workers: Sequence[str]) -> Iterator[Stuck]:
+    def _waiting(self, queue: str, workers: Sequence[str], silent: Sequence[str]) -> Iterator[Stuck]:
         """Yield a queue whose jobs wait in vain, or those of its jobs that do."""
         k = self._ledger.queue_keys(queue)
         ages_s = self._ages_s(queue)
@@ -106,6 +107,9 @@ class StuckJobs:
         said = f"{waiting.waiting} waiting, one for {_duration(max(ages_s))}"
         if paused:
             yield Stuck(queue, "", f"{said}, and the queue is paused", "resume it with the tool that paused it")
+        elif not workers and silent:
+            start = f"{HANGS}, otherwise start it"
+            yield Stuck(queue, "", f"{said}, and no worker of the queue answers, {', '.join(silent)}", start)
         elif not workers:
             start = f"start one: celery -A tasks worker -Q {queue} -c 1"
             yield Stuck(queue, "", f"{said}, and no worker serves the queue", start)
@@ -151,6 +155,24 @@ class StuckJobs:
             if job is not None:
                 why = f"delayed, and due for {_duration(now_s - score / 4096 / 1000)}"
                 yield Stuck(job.run.bull_job_id, job.run.spec.job_id, why, self._swept("sends it within seconds"))
+
+    def _put_off(self, queue: str) -> Iterator[Stuck]:
+        """Yield delayed jobs that were put off more than once, for longer than they may."""
+        k = self._ledger.queue_keys(queue)
+        with reachable():
+            numbers = self._redis.zrange(k.delayed(), 0, LOOKED_AT - 1)
+            pipeline = self._redis.pipeline(transaction=False)
+            for number in numbers:
+                pipeline.hmget(k.job(number), "offs", "offSince", "why", "failedReason")
+            answers = pipeline.execute()
+            now_s = self._now_s()
+        for number, (times, since_ms, word, message) in zip(numbers, answers, strict=True):
+            age_s = now_s - int(since_ms or now_s * 1000) / 1000
+            job = self._leases.find(k.job(number)) if int(times or 0) > 1 and age_s >= self._longer_than_s else None
+            if job is not None:
+                said = f"{word}: {message}" if word else message
+                why = f"put off {times} times in {_duration(age_s)}, the last time for {said.rstrip('.')}"
+                yield Stuck(job.run.bull_job_id, job.run.spec.job_id, why, "mend that, it goes on by itself")
 
     def _open_runs(self) -> Iterator[Stuck]:
         """Yield accepted runs that the ledger has forgotten."""

@@ -32,11 +32,15 @@ def is_sent(item: Item) -> bool:
 
 
 def view_of(item: Item, entry: Entry | None) -> dict[str, Any]:
-    """Return one job; the ledger, where it knows the job, is fresher than the item until the item is final."""
+    """Return one job; the ledger, where it knows the job, is fresher than the item until the item is final.
+
+    A delayed job has no `error`, but tells why it was put off.
+    """
     state = ITEM_STATES.get(item["status"], "failed") if is_sent(item) else "created"
     # the item is written before the ledger at the end, so a final entry of an open item is an older round's
     live = entry if item["status"] in OPEN_STATUSES and entry and entry.state not in FINAL_STATES else None
     result = item["result"] or {}
+    delayed = live if live and live.state == "delayed" else None
     return {
         "jobId": item["id"],
         "bullJobId": item["bull_job_id"],
@@ -50,8 +54,8 @@ def view_of(item: Item, entry: Entry | None) -> dict[str, Any]:
         "outputs": result.get("outputs", []),
         "input": result.get("input"),
         "error": item["error_code"],
-        "reason": result.get("reason"),
-        "message": item["error_message"],
+        "reason": delayed.why if delayed else result.get("reason"),
+        "message": (delayed.failed_reason or None) if delayed else item["error_message"],
         "peak_memory_bytes": result.get("peak_memory_bytes"),
         "quota": item["quota"],
         "timings": timings_of(item, entry),

@@ -13,6 +13,7 @@ from geniequeue.operations import QUEUES
 
 BEAT_S = 2.0
 GONE_AFTER_S = 7.0
+HANGS = "if its process still runs, it hangs: restart it"
 FORGOTTEN_AFTER_S = 3600
 
 
@@ -50,6 +51,20 @@ class Workers:
             queue, node = member.split("|", 1)
             nodes.setdefault(queue, []).append(node)
         return nodes
+
+    def silent(self) -> dict[str, list[str]]:
+        """Return, by queue, the workers that went silent within the hour without a goodbye, as a person is told."""
+        with reachable():
+            now_s = self._now_s()
+            members = cast(
+                "list[tuple[str, float]]",
+                self._redis.zrangebyscore(keys.workers(), 0, now_s - GONE_AFTER_S, withscores=True),
+            )
+        said: dict[str, list[str]] = {queue: [] for queue in QUEUES}
+        for member, last_s in members:
+            queue, node = member.split("|", 1)
+            said.setdefault(queue, []).append(f"{node} silent for {now_s - last_s:.0f} s")
+        return said
 
     def _now_s(self) -> float:
         seconds, microseconds = self._redis.time()

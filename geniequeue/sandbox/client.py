@@ -185,7 +185,7 @@ class Sandbox:
             if now >= ask_at:
                 ask_at = now + _ASK_EVERY_S
                 if should_stop():
-                    raise CancelledError("the job was cancelled")
+                    raise CancelledError("the work was asked to stop")
             for message in self._zygote.receive(min(ask_at, deadline) - now):
                 if "progress" in message:
                     on_progress(_share(message["progress"]))

@@ -110,6 +110,7 @@ def test_without_redis_the_answer_is_to_come_back_later(without_redis: Api, stor
     for answer in answers:
         assert (answer.status_code, answer.json["error"]) == (503, "ledger_unavailable")
         assert int(answer.headers["Retry-After"]) > 0
+    assert ["nothing was accepted" in answer.json["message"] for answer in answers] == [True, False, True]
     assert store.as_service().count_items("media_job_runs") == 0
     ready = without_redis.client.get("/readyz")
     assert (ready.status_code, ready.json["checks"]["redis"]["ok"]) == (503, False)

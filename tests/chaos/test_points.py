@@ -33,7 +33,7 @@ MAIN = ("broker.ack", "redis.renew")
 """What the worker's main process does for it."""
 CLOSING = "records.update_items.media_job_runs"
 """What some worker's main process does for all that ended lately."""
-CLOSING_IN_VAIN = ("records.delete_file", "records.delete_item", CLOSING)
+CLOSING_IN_VAIN = ("records.delete_file", "records.delete_item.media_job_outputs", CLOSING)
 """What it does for a job of which an attempt has announced an output in vain."""
 ACCEPTANCE = (
     "redis.number",

@@ -13,7 +13,7 @@ import pytest
 
 from geniequeue.cli.embedded import prepare_redis, prepare_values, redis_server
 from geniequeue.cli.lock import lock_instance
-from geniequeue.cli.up import child_environ
+from geniequeue.cli.up import child_environ, stop_wait_s
 from geniequeue.config import embedded_values, load_settings
 from geniequeue.errors import SettingsError
 
@@ -91,6 +91,16 @@ def test_no_generated_secret_is_in_the_environment_of_the_processes(var_dir: Pat
     children = child_environ(environ, load_settings(environ), terminal=False)
     assert not set(values.values()) & set(children.values())
     assert (children["PORT"], children["FLOWER_PORT"], children["VAR_DIR"]) == ("3001", "5555", str(var_dir))
+
+
+@pytest.mark.parametrize(("given", "within", "wait_s"), [({}, "5", 20), ({"STOP_WITHIN_S": "60"}, "60", 75)])
+def test_workers_end_soon_after_ctrl_c_unless_told_otherwise_and_are_not_killed_before(
+    var_dir: Path, given: dict[str, str], within: str, wait_s: int
+) -> None:
+    prepare_values(var_dir, {})
+    environ = {"VAR_DIR": str(var_dir), **given}
+    children = child_environ(environ, load_settings(environ), terminal=False)
+    assert (children["STOP_WITHIN_S"], stop_wait_s(children)) == (within, wait_s)
 
 
 @pytest.mark.parametrize(("terminal", "given", "expected"), [

@@ -10,7 +10,7 @@ import pytest
 from supervisor.datatypes import RestartUnconditionally  # type: ignore[import-untyped]
 from supervisor.options import ServerOptions  # type: ignore[import-untyped]
 
-from geniequeue.cli.procfile import REDIS, programs_of, read_procfile, supervisor_conf
+from geniequeue.cli.procfile import REDIS, REDIS_STOP_WAIT_S, programs_of, read_procfile, supervisor_conf
 from geniequeue.errors import SettingsError
 from tests.service import REPOSITORY
 
@@ -20,7 +20,9 @@ PROCFILE = REPOSITORY / "Procfile"
 def parsed(commands: dict[str, str], *, redis: bool = True) -> configparser.RawConfigParser:
     programs = programs_of(commands, redis=redis)
     parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"))
-    parser.read_string(supervisor_conf(programs, {name: 5 + n for n, name in enumerate(programs)}, root=False))
+    parser.read_string(
+        supervisor_conf(programs, {name: 5 + n for n, name in enumerate(programs)}, stop_wait_s=20, root=False)
+    )
     return parser
 
 
@@ -40,7 +42,7 @@ def test_supervisord_reads_the_configuration(tmp_path: Path) -> None:
     programs = programs_of(read_procfile(PROCFILE), redis=True)
     conf = tmp_path / "a folder" / "supervisord.conf"
     conf.parent.mkdir()
-    conf.write_text(supervisor_conf(programs, dict.fromkeys(programs, 1), root=False))
+    conf.write_text(supervisor_conf(programs, dict.fromkeys(programs, 1), stop_wait_s=20, root=False))
     options = ServerOptions()
     options.realize(["-n", "-c", str(conf)])
     groups = {group.name: group for group in options.process_group_configs}
@@ -49,6 +51,13 @@ def test_supervisord_reads_the_configuration(tmp_path: Path) -> None:
     media = next(process for process in groups["procfile"].process_configs if process.name == "media")
     assert "media@%h" in media.command
     assert (media.stopasgroup, media.killasgroup, media.autorestart) == (False, True, RestartUnconditionally)
+
+
+def test_each_process_has_the_time_to_end_that_up_grants_and_redis_its_own() -> None:
+    parser = parsed(read_procfile(PROCFILE))
+    waits = {name: parser.getint(name, "stopwaitsecs") for name in parser.sections() if name.startswith("program:")}
+    assert waits.pop(f"program:{REDIS}") == REDIS_STOP_WAIT_S
+    assert set(waits.values()) == {20}
 
 
 def test_redis_starts_first_and_stops_last() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from geniequeue.jobs.ledger import connect
+from geniequeue.jobs.workers import Workers
 from tests.accounts import SECRET
 from tests.redis_server import free_port, running_redis
 from tests.service import BIN, clean_environ
@@ -21,6 +22,18 @@ def own_url(tmp_path: Path) -> Iterator[str]:
     folder.mkdir()
     with running_redis(folder) as url:
         yield url
+
+
+def test_a_paused_queue_and_a_worker_that_went_silent_are_told(own_url: str, tmp_path: Path) -> None:
+    client = connect(own_url)
+    client.hset("bull:media-jobs:meta", "paused", 1)
+    Workers(client).beat("scrape@here", ["scrape-jobs"])
+    client.zincrby("gq:workers", -20, "scrape-jobs|scrape@here")
+    lines = doctor(own_url, tmp_path)
+    assert "paused" in lines["queue media-jobs"] and "resume" in lines["queue media-jobs"]
+    assert "queue scrape-jobs" not in lines
+    assert "scrape@here silent for 2" in lines["worker scrape-jobs"]
+    assert "it hangs: restart it" in lines["worker scrape-jobs"]
 
 
 def doctor(url: str, folder: Path, **environ: str) -> dict[str, str]:

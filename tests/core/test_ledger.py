@@ -97,6 +97,13 @@ def test_a_job_moves_through_exactly_one_set_at_a_time(ledger: Ledger, client: r
     assert sets_with(client, run) == ["completed"]
 
 
+def test_a_job_of_a_clock_that_is_ahead_counts_as_accepted_now(ledger: Ledger, client: redis.Redis) -> None:
+    run = make_run(ledger)
+    ledger.accept(run, broker_list="media-jobs:10", message="{}", accepted_ms=32_503_680_000_000)
+    now_s = client.time()[0]
+    assert now_s - 60 < int(client.hget(run.bull_job_id, "timestamp") or 0) / 1000 <= now_s + 1
+
+
 def test_a_job_that_is_put_off_is_not_given_before_it_is_due(ledger: Ledger, client: redis.Redis) -> None:
     run = make_run(ledger)
     accept(ledger, run)

@@ -16,7 +16,7 @@ from geniequeue.jobs import fitness
 from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.jobs.workers import Workers
 from geniequeue.operations import QUEUES
-from geniequeue.readiness import QUOTA_REJECTED, Readiness
+from geniequeue.readiness import QUOTA_REJECTED, WORKERS_UNKNOWN, Readiness
 from geniequeue.records.embedded import EmbeddedStore
 from tests.redis_server import free_port, running_redis
 from tests.service import await_true
@@ -78,6 +78,13 @@ def told(readiness: Readiness) -> str | None:
     assert time.monotonic() - began < 5
     assert check.ok is (check.message is None)
     return check.message
+
+
+def test_while_redis_is_away_nothing_is_said_of_workers_that_may_live(settings: Settings, store: EmbeddedStore) -> None:
+    client = connect(f"redis://127.0.0.1:{free_port()}/0")
+    report = Readiness(settings, store, Ledger(client, "bull"), Workers(client)).check()
+    workers = [report.checks[f"worker:{queue}"] for queue in QUEUES]
+    assert [(check.ok, check.message) for check in workers] == [(False, WORKERS_UNKNOWN)] * len(QUEUES)
 
 
 def fill(client: Any) -> None:

@@ -18,6 +18,7 @@ from geniequeue.jobs.open_runs import Mark, OpenRuns
 from geniequeue.jobs.outcome import Cancelled, Completed, Failed
 from geniequeue.jobs.restoring import Restoring
 from geniequeue.jobs.runs import Runs
+from geniequeue.jobs.view import timings_of
 from geniequeue.operations import MEDIA_QUEUE
 from tests.core.test_producer import World
 
@@ -49,6 +50,18 @@ def test_f16_all_jobs_wait_again_in_their_order_under_their_numbers(world: World
     assert waiting[1:] == [number_of(bull) for bull in tens]
     assert int(world.ledger.next_number(MEDIA_QUEUE)) == 5
     assert restored_again(world) == 0
+
+
+def test_f16_a_restored_job_keeps_the_time_at_which_it_was_accepted(world: World) -> None:
+    job_id = world.item()
+    bull = world.accept(job_id)
+    world.records.update_item("media_job_runs", world.run_of(job_id).id, {"accepted_at": LONG_AGO})
+    world.ledger.client.flushdb()
+    assert restored(world) == 1
+    entry = world.ledger.entry(MEDIA_QUEUE, number_of(bull))
+    assert entry is not None
+    assert timings_of(world.records.get_item("media_jobs", job_id), entry)["accepted_at"] == LONG_AGO
+    assert world.ledger.client.hget(bull, "timestamp") == "1577836800000"
 
 
 def restored_again(world: World) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from geniequeue.errors import RecordsUnavailable
+from geniequeue.jobs import fitness
 from geniequeue.jobs.holder import Holder
 from geniequeue.jobs.job import Lease
 from geniequeue.jobs.outcome import Completed, Failed
@@ -110,6 +111,16 @@ def test_a_queue_without_a_worker_is_told_once_however_many_wait(world: World) -
     assert stuck(world, 2 * HOUR_MS / 1000) == []
 
 
+def test_a_worker_that_hangs_is_named_and_no_second_one_is_asked_for(world: World) -> None:
+    accept(world)
+    Workers(world.ledger.client).beat("media@here", [MEDIA_QUEUE])
+    world.ledger.client.zincrby("gq:workers", -20, f"{MEDIA_QUEUE}|media@here")
+    [found] = stuck(world, 60)
+    assert "no worker of the queue answers, media@here silent for 2" in found.why
+    assert "it hangs: restart it" in found.advice
+    assert "celery" not in found.advice
+
+
 def test_a_paused_queue_is_told(world: World, served: None) -> None:
     accept(world)
     world.ledger.client.hset(f"bull:{MEDIA_QUEUE}:meta", "paused", 1)
@@ -154,6 +165,34 @@ def test_a_delayed_job_that_is_overdue_is_named(world: World, served: None) -> N
     world.ledger.client.zadd(f"bull:{MEDIA_QUEUE}:delayed", {bull.split(":")[-1]: (now_ms - HOUR_MS) * 4096})
     [found] = stuck(world)
     assert (found.what, found.job_id, found.why) == (bull, job_id, "delayed, and due for 60 min")
+
+
+def put_off(world: World, job_id: str, times: int) -> None:
+    for _ in range(times):
+        said = {"reason": "The disk is full.", "why": "no_space", "counted": False}
+        world.ledger.delay(world.run_of(job_id), lease(world, job_id), after_s=0, **said)
+
+
+def test_a_job_that_is_put_off_again_and_again_is_named_with_the_reason(world: World, served: None) -> None:
+    job_id, bull = accept(world)
+    put_off(world, job_id, 1)
+    assert stuck(world) == []
+    put_off(world, job_id, 1)
+    [found] = stuck(world)
+    assert (found.what, found.job_id) == (bull, job_id)
+    assert found.why == "put off 2 times in 0 s, the last time for no_space: The disk is full"
+    assert stuck(world, 60) == []
+    world.ledger.client.hincrby(bull, "offSince", -HOUR_MS)
+    assert "2 times in 60 min" in stuck(world, 60)[0].why
+
+
+def test_a_job_that_was_put_off_and_runs_or_has_ended_is_not_named(world: World, served: None) -> None:
+    running, ended = accept(world)[0], accept(world)[0]
+    for job_id in (running, ended):
+        put_off(world, job_id, 2)
+    lease(world, running)
+    world.work(ended, Completed())
+    assert stuck(world) == []
 
 
 def test_an_accepted_run_that_redis_does_not_know_is_named(world: World) -> None:
@@ -228,4 +267,5 @@ def test_the_command_says_what_it_cannot_reach_and_what_it_does_not_take(tmp_pat
     away = command(tmp_path, f"redis://127.0.0.1:{free_port()}/0", "--stuck")
     assert (away.returncode, away.stdout) == (3, "")
     assert "Traceback" not in away.stderr
+    assert fitness.AWAY in away.stderr
     assert command(tmp_path, redis_url, "--stuck", "--state", "failed").returncode == 2

@@ -6,6 +6,7 @@ import os
 import signal
 import stat
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from geniequeue.config import embedded_values
 from geniequeue.sandbox.processes import descendants
 from tests.service import Service, await_true, make_service, oldest_first
 
-STOP_WITHIN_S = 15
+STOP_WITHIN_S = 30
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +174,45 @@ def test_it_ends_everything_in_time(fresh: Service, number: signal.Signals, prep
     fresh.process.send_signal(number)
     assert fresh.process.wait(STOP_WITHIN_S) == 0
     assert not list(filter(alive, started))
+
+
+def test_a_second_ctrl_c_kills_what_does_not_end(fresh: Service) -> None:
+    started = everything_of(fresh)
+    hang(fresh)
+    assert fresh.process is not None
+    fresh.process.send_signal(signal.SIGINT)
+    await_true(lambda: "a second Ctrl-C kills" in fresh.log(), 10, fresh.log)
+    began = time.monotonic()
+    while fresh.process.poll() is None:
+        assert time.monotonic() - began < STOP_WITHIN_S / 2, "it does not end before its time is over"
+        time.sleep(1.2)
+        fresh.process.send_signal(signal.SIGINT)
+    assert not list(filter(alive, started))
+
+
+def put_back(service: Service) -> list[str]:
+    """Return who put attempts back, and why, as the API counts them."""
+    lines = requests.get(f"{service.url}/metrics", timeout=10).text.splitlines()
+    return [line for line in lines if line.startswith("geniequeue_attempts_put_back_total{") and line[-2:] != " 0"]
+
+
+@pytest.mark.timeout(600)
+def test_f8_ctrl_c_hands_a_long_job_back_and_it_runs_uncounted_at_the_next_start(fresh: Service, photo: Path) -> None:
+    token = fresh.token()
+    job_id = fresh.create(token, "convert_image", photo, {"format": "avif", "quality": 90})
+    assert fresh.enqueue(token, job_id, "convert_image").status == 200
+    folder = fresh.folder / "media-tmp"
+    await_true(lambda: any(folder.glob("job-*/in/*")), 30, lambda: f"no job starts:\n{fresh.log()[-3000:]}")
+    # the sandbox stands still: the job is as long as it needs to be
+    child = fresh.worker_pids("media-jobs")[1]
+    for pid in descendants(child):
+        os.kill(pid, signal.SIGSTOP)
+    fresh.stop()
+    fresh.start()
+    assert fresh.await_final(token, job_id, within_s=300)["state"] == "completed"
+    assert fresh.request("GET", f"/api/queue/jobs/{job_id}", token).body["attempts"] == 1
+    assert not [line for line in put_back(fresh) if "lost" in line]
+    assert [line for line in put_back(fresh) if "handed_back" in line]
 
 
 def test_everything_ends_when_it_is_killed_itself(fresh: Service) -> None:

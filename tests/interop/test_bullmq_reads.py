@@ -7,8 +7,9 @@ import time
 import pytest
 import redis
 
-from geniequeue.jobs.ledger import CANCELLED_REASON, Ledger, connect
+from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.jobs.outcome import Cancelled, Completed, Failed
+from geniequeue.jobs.stored import CANCELLED_REASON
 from geniequeue.operations import MEDIA_QUEUE, OPERATIONS
 from tests.interop.conftest import OPERATION, WORKER, Jobs
 from tests.interop.node import BullMQ, BullMQError, eventually

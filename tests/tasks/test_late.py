@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
-from geniequeue.errors import RecordForbidden, RecordsUnavailable
+from geniequeue.cli import show
+from geniequeue.errors import CancelledError, HostFull, RecordForbidden, RecordsUnavailable
 from geniequeue.jobs.job import Lease, Run
 from geniequeue.jobs.leases import Leases, Loss
-from geniequeue.jobs.outcome import Completed, Failed
+from geniequeue.jobs.outcome import Cancelled, Completed, Failed, Retry
 from geniequeue.jobs.remains import Remains
+from geniequeue.jobs.view import view_of
 from geniequeue.records.protocol import Records
 from tests.core.test_producer import World, world  # noqa: F401 - the fixture
 from tests.tasks.test_outputs import services  # noqa: F401 - the fixture
@@ -89,6 +92,48 @@ def test_an_attempt_whose_job_is_cancelled_while_nobody_takes_its_end_cancels_it
     monkeypatch.setattr("tests.tasks.test_late.begin_another", lambda world, run: world.ledger.ask_to_cancel(run))
     MediaJob()._tell(attempt, Completed({"outputs": []}))
     assert status_of(world, attempt) == "cancelled"
+
+
+def test_a_put_off_job_tells_the_reason_as_long_as_it_waits(
+    world: World,  # noqa: F811
+    services: Services,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    attempt = begin(world, services)
+    job_id = attempt.run.spec.job_id
+    outcome = attempt.decide(HostFull("the disk is full", reason="no_space"))
+    assert isinstance(outcome, Retry)
+    assert attempt.put_off(outcome)
+
+    def shown() -> dict[str, Any]:
+        item = world.records.get_item("media_jobs", job_id)
+        return view_of(item, world.ledger.entry(attempt.run.queue, attempt.run.number))
+
+    delayed = shown()
+    told = (delayed["state"], delayed["error"], delayed["reason"], delayed["message"])
+    assert told == ("delayed", None, "no_space", "The disk is full.")
+    capsys.readouterr()
+    show.job(delayed)
+    assert "put off    The disk is full. (no_space)" in capsys.readouterr().out
+    world.ledger.client.zadd(f"bull:{attempt.run.queue}:delayed", {attempt.run.number: 0})
+    assert isinstance(world.ledger.lease(attempt.run, worker="w", lease_s=30), Lease)
+    assert (shown()["state"], shown()["reason"], shown()["message"]) == ("active", None, None)
+
+
+@pytest.mark.parametrize(("handing_back", "words"), [(True, "its worker ends"), (False, "did not complete")])
+def test_a_job_that_is_handed_back_is_not_said_to_be_cancelled(
+    world: World,  # noqa: F811
+    services: Services,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    handing_back: bool,
+    words: str,
+) -> None:
+    attempt = begin(world, services)
+    monkeypatch.setattr("tasks.attempt.handing_back", lambda: handing_back)
+    with capture_logs() as lines:
+        assert attempt.decide(CancelledError("asked to stop")) == Cancelled()
+    [line] = lines
+    assert words in line["event"]
 
 
 def test_what_a_stale_attempt_wrote_over_is_written_again_and_never_over_a_later_round(

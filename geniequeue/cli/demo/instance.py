@@ -14,8 +14,8 @@ from pathlib import Path
 
 from geniequeue.cli.exits import Unreachable
 from geniequeue.cli.ports import free_port
-from geniequeue.cli.supervise import STOP_DEADLINE_S, end_with_parent
-from geniequeue.cli.up import is_ready
+from geniequeue.cli.supervise import end_with_parent, stop_deadline_s
+from geniequeue.cli.up import is_ready, stop_wait_s
 from geniequeue.config import Settings, load_settings
 
 READY_WITHIN_S = 90.0
@@ -50,13 +50,13 @@ def running_instance(folder: Path, log: Path) -> Iterator[Settings]:
         _await_ready(process, f"http://127.0.0.1:{environ['PORT']}", log)
         yield load_settings(environ)
     finally:
-        _end(process)
+        _end(process, stop_deadline_s(stop_wait_s(environ)))
 
 
 def _environ(folder: Path) -> dict[str, str]:
     kept: Mapping[str, str] = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     port, flower_port = free_port(), free_port()
-    own = {"VAR_DIR": str(folder), "PORT": str(port), "FLOWER_PORT": str(flower_port)}
+    own = {"VAR_DIR": str(folder), "PORT": str(port), "FLOWER_PORT": str(flower_port), "STOP_WITHIN_S": "1"}
     return {**kept, **own, "ENV_FILE": "", "LOG_FORMAT": "json"}
 
 
@@ -69,11 +69,11 @@ def _await_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         time.sleep(POLL_S)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], deadline_s: float) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
-        process.wait(STOP_DEADLINE_S + 5)
+        process.wait(deadline_s + 5)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -1,6 +1,7 @@
 -- Put an active job off until a time; the sweeper sends its message when that has come.
 -- KEYS: 1 job index  2 job hash  3 lock  4 active  5 delayed  6 events  7 metrics
--- ARGV: 1 number  2 attempt  3 delay in ms  4 reason  5 '1' when the try counts, '0' when it is as if it had not begun
+-- ARGV: 1 number  2 attempt  3 delay in ms  4 reason, a sentence  5 '1' when the try counts, '0' when it is as if it had
+--       not begun  6 the reason as a word, '' for none
 -- Returns the due time in ms, or 0 when a newer attempt exists or the job is not active.
 -- include metrics
 if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[2] then return 0 end
@@ -22,7 +23,10 @@ if ARGV[5] == '1' then
 else
   redis.call('HINCRBY', KEYS[2], 'ats', -1)
 end
-redis.call('HSET', KEYS[2], 'delay', ARGV[3], 'failedReason', ARGV[4])
+redis.call('HSET', KEYS[2], 'delay', ARGV[3], 'failedReason', ARGV[4], 'why', ARGV[6])
+-- how often, and since when it comes to nothing
+redis.call('HSETNX', KEYS[2], 'offSince', due_ms - tonumber(ARGV[3]))
+redis.call('HINCRBY', KEYS[2], 'offs', 1)
 redis.call('XADD', KEYS[6], 'MAXLEN', '~', 10000, '*', 'event', 'delayed', 'jobId', ARGV[1],
   'delay', string.format('%.0f', due_ms))
 count('put_off', ARGV[5] == '1' and 'yes' or 'no')
