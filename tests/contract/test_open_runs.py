@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from geniequeue.jobs.finish import iso
 from geniequeue.jobs.ledger import Ledger
+from geniequeue.jobs.leftovers import Leftovers
 from geniequeue.jobs.numbers import Numbers
 from geniequeue.jobs.open_runs import Mark, OpenRuns
 from geniequeue.jobs.tallies import tallies
@@ -42,3 +48,19 @@ def test_ended_jobs_are_counted_by_queue_and_outcome(service: Records) -> None:
     service.create_item("media_job_runs", run_of(new_id(), round=2))
     assert tallies(service, MEDIA_QUEUE) == {"completed": 2, "failed": 3, "cancelled": 1}
     assert tallies(service, SCRAPE_QUEUE) == {}
+
+
+def test_leftovers_of_one_moment_are_looked_at_page_by_page(
+    service: Records, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("geniequeue.jobs.leftovers.AT_ONCE", 2)
+    job = service.create_item("media_jobs", {"operation": "resize_image"})
+    service.create_item("media_job_runs", run_of(job["id"], number=1, open=False))
+    announced_at = iso(datetime.now(UTC) - timedelta(minutes=5))
+    for attempt in (1, 2, 3):
+        place = {"id": new_id(), "job_id": job["id"], "attempt": attempt, "announced_at": announced_at}
+        service.create_item("media_job_outputs", {**place, "file_id": place["id"]})
+    leftovers = Leftovers(service, ledger)
+    for _ in range(2):
+        leftovers.remove_late(late_after_s=60)
+    assert service.count_items("media_job_outputs", {"job_id": job["id"]}) == 0
