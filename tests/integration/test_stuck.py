@@ -28,7 +28,7 @@ def test_a_worker_that_stands_still_is_named_by_readyz_and_by_the_command(
         found = service.cli("jobs", "--stuck", "--longer-than", "1")
         assert found.returncode == 1
         assert found.stdout.startswith("media-jobs: 1 waiting")
-        assert "no worker serves the queue" in found.stdout
+        assert "no worker of the queue answers" in found.stdout
     finally:
         service.hold_workers(hold=False)
     assert service.await_final(token, job_id)["state"] == "completed"

@@ -40,7 +40,8 @@ def test_an_operation_makes_a_video_that_plays(
     path = output_path(job)
     assert videos.shown_size(path) == size
     assert b"SECRET" not in path.read_bytes()
-    assert len(videos.frames_of(path)) == round(output["duration_s"] * 30)
+    # a film is as long as its sound, which may end within the frame after the last
+    assert abs(output["duration_s"] * 30 - len(videos.frames_of(path))) < 1
     assert 10 << 20 < job["peak_memory_bytes"] < 600 << 20
 
 
