@@ -124,6 +124,7 @@ def test_f50_a_child_that_dies_before_any_of_its_steps_costs_nothing(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_f50_a_worker_that_dies_before_any_step_of_its_child_costs_nothing(
     service: Service, token: str, photo: Path, points: Points
 ) -> None:
