@@ -67,8 +67,9 @@ class Producer:
             RequestRefused: 404 for a file that is not the caller's, 422.
         """
         spec = self._checked(trace_spec(request, str(uuid.uuid4()), principal.user_id), principal)
+        _, number = self.runs.known(spec)  # before the item is written, for without Redis nothing may be
         self._store.as_user(principal.token).create_item("media_jobs", item_of_trace(spec))
-        run, _ = self._create(spec, 1)
+        run, _ = self._create(spec, 1, number)
         return self.runs.enqueue(run)
 
     def retry(self, job_id: str, principal: Principal, request_id: str) -> Accepted:

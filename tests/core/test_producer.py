@@ -20,7 +20,7 @@ from geniequeue.jobs.ledger import Ledger, connect
 from geniequeue.jobs.notes import LATE_S
 from geniequeue.jobs.outcome import Cancelled, Completed, Failed
 from geniequeue.jobs.producer import Producer
-from geniequeue.jobs.request import MediaRequest
+from geniequeue.jobs.request import MediaRequest, TraceRequest
 from geniequeue.principal import Principal
 from geniequeue.records.embedded import EmbeddedStore
 from tests.core.quota.parts import quota_of
@@ -200,6 +200,9 @@ def test_nothing_is_written_when_redis_is_away(world: World) -> None:
     away = Producer(world.store, Ledger(nowhere, "bull"), quota_of(nowhere, world.records), "bull")
     with pytest.raises(LedgerUnavailable):
         away.accept(MediaRequest(job_id, OPERATION), world.creator)
+    with pytest.raises(LedgerUnavailable):
+        away.trace(TraceRequest(world.records.get_item("media_jobs", job_id)["input_file_id"]), world.creator)
+    assert world.records.count_items("media_jobs", {"operation": "trace_leak"}) == 0
     assert world.producer.runs.latest(job_id) is None
     assert world.records.get_item("media_jobs", job_id)["bull_job_id"] is None
 
