@@ -55,7 +55,8 @@ def run(*, quick: bool = False) -> Iterable[str]:
     yield f"{total} scores of wrong ids, the highest {highest:.2f}; named from {NAMED_FROM:.2f}"
     for level in (2.0, 3.0, 4.0, 5.0):
         share, bound = counts[round(level * 10)] / total, math.exp(-(level**2) / 2)
-        yield f"  z >= {level:.0f}: {share:.2e}, bound {bound:.2e}, {bound / max(share, 1e-12):.0f} times"
+        below = f"{bound / share:.0f} times below" if share else "none seen"
+        yield f"  z >= {level:.0f}: {share:.2e}, bound {bound:.2e}, {below}"
     draw(counts / total)
     yield f"drawn in {PLOT.name}"
 

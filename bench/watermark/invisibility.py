@@ -16,7 +16,7 @@ from geniequeue.watermark.plane import luma_of
 
 SHEET = Path(__file__).resolve().parent.parent / "results" / "watermark-crops.png"
 SHOWN = ("Henner", "Maher", "astronaut", "Kite", "Storm", "EveningGlow")
-SIDE, AMPLIFIED = 224, 16
+SIDE, AMPLIFIED = 160, 16
 
 
 def crop(picture: Picture, at: tuple[float, float]) -> Picture:
@@ -34,7 +34,7 @@ def run(*, quick: bool = False) -> Iterable[str]:
         change = one.leaked.astype(np.float32) - one.original
         psnr = 10 * np.log10(255**2 / float((change**2).mean()))
         first, second = (luma_of(picture).astype(np.float32) for picture in (one.original, one.leaked))
-        yield f"  {photograph.name:12s} PSNR {psnr:.1f} dB, SSIM {ssim(first, second):.4f}"
+        yield f"  {photograph.name:12s} PSNR {psnr:.2f} dB, SSIM {ssim(first, second):.4f}"
         if photograph.name in SHOWN:
             amplified = np.clip(128 + AMPLIFIED * change, 0, 255).astype(np.uint8)
             parts = [crop(part, photograph.crop) for part in (one.original, one.leaked, amplified)]

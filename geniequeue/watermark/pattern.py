@@ -17,7 +17,8 @@ from geniequeue.watermark.tile import SIDE_PX, tile
 
 # Share of the mark's energy that the blind tile gets.
 BLIND_SHARE = 0.5
-PSNR_DB = 48.3
+# Before rounding to whole steps, which takes a third of a decibel: 48 dB are kept.
+PSNR_DB = 48.4
 LEAST_SSIM = 0.9942
 BLIND_SHIFT_BITS = 16
 
@@ -48,7 +49,7 @@ def carrier(key: bytes, asset: str, shape: tuple[int, int]) -> Carrier:
 def mark_pattern(plane: Bytes, key: bytes, asset: str, trace_id: int, *, strength: float = 1.0) -> Field:
     """Difference of luma that marks a copy: (h, w) float32 for a plane of (h, w) uint8.
 
-    Both layers lie under one mask. The amplitude keeps PSNR above 48.3 dB and SSIM (measured on the plane) above
+    Both layers lie under one mask. The amplitude keeps PSNR above 48 dB and SSIM (measured on the plane) above
     0.9942 at strength 1.
     """
     grey = field(plane)
