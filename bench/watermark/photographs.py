@@ -1,4 +1,9 @@
-"""Photographs with free licences, out of packages of PyPI and Debian; none was used to tune a parameter."""
+"""Photographs with free licences, out of packages of PyPI and Debian; none was used to tune a parameter.
+
+By their packages' own copyright notes: plasma-workspace-wallpapers and mate-backgrounds GPL-2+, thumbor MIT (the names
+of its portraits are those of Wikimedia Commons, which takes free licences only), scikit-image's astronaut in the public
+domain (NASA), scikit-learn's temple CC BY.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +22,7 @@ from numpy.typing import NDArray
 FOLDER = Path("var/bench/photographs")
 LONGEST_PX = 1920
 _DEBIAN = {"plasma-workspace-wallpapers": "wallpapers", "mate-backgrounds": "backgrounds"}
-_PYPI = ("scikit-image==0.18.3", "thumbor==7.8.0", "scikit-learn==1.9.1")
+_PYPI = ("scikit-image==0.25.2", "thumbor==7.8.0", "scikit-learn==1.9.1")
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,7 @@ def fetch() -> None:
     downloads.mkdir(parents=True, exist_ok=True)
     for package in _PYPI:
         name = package.partition("==")[0]
-        source = ["--no-binary", name, "--no-build-isolation"] if name == "scikit-image" else []
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *source, package, "--dest", "."]
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", package, "--dest", "."]
         subprocess.run(pip, cwd=downloads, check=True)
         archive = next(downloads.glob(f"{name.replace('-', '?')}-*"))
         _unpack(archive, FOLDER / name)

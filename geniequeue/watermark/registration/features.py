@@ -62,11 +62,11 @@ def matches(first: Field, second: Field) -> NDArray[np.int64]:
         return np.zeros((0, 2), np.int64)
     likeness = first @ second.T
     rows = np.arange(len(first))
-    nearest, back = likeness.argmax(1), likeness.argmax(0)
+    nearest, best_back = likeness.argmax(1), likeness.max(0)
     best = likeness[rows, nearest]
     likeness[rows, nearest] = -1
     closeness = np.sqrt(np.maximum(1 - best, 0)) / np.sqrt(np.maximum(1 - likeness.max(1), 1e-9))
-    kept = (closeness < _RATIO) & (back[nearest] == rows)
+    kept = (closeness < _RATIO) & (best == best_back[nearest])
     return np.stack([rows[kept], nearest[kept]], 1)
 
 
