@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,13 +114,16 @@ def _moved(source: Source, movie: Movie, work: Work, progress: Progress) -> Outp
     for track in movie.tracks:
         packets.check_duration(track.duration_s, work.limits)
         packets.check_frames(track.samples if track.pictures else 0, work.limits)
-    look = clips.look_at(source, work.limits)
     made = work.out_dir / f"output.{_MP4.extension}"
-    movie_copy.copied(source.path, movie, made, progress.part(0.0, 1.0, movie.size_bytes, in_time=False))
-    copy = Source(made, source.demuxer, source.max_pixels)
-    _check_nothing_left(copy, _MP4, len(movie.tracks))
-    if clips.look_at(copy, work.limits) != look:
-        raise _changed()
+    # ffmpeg takes longer to start than to look: it does so while the file is copied, and while the copy is read
+    with ThreadPoolExecutor(1) as pool:
+        before = pool.submit(clips.look_at, source, work.limits)
+        movie_copy.copied(source.path, movie, made, progress.part(0.0, 1.0, movie.size_bytes, in_time=False))
+        look, copy = before.result(), Source(made, source.demuxer, source.max_pixels)
+        after = pool.submit(clips.look_at, copy, work.limits)
+        _check_nothing_left(copy, _MP4, len(movie.tracks))
+        if after.result() != look:
+            raise _changed()
     progress.tell(1.0)
     video = next(track for track in movie.tracks if track.pictures)
     return Output(
