@@ -98,7 +98,7 @@ class Jobs:
             plans.append(plan)
             raise _Planned
 
-        folder = self.folder / f"plan-{name}"
+        folder = self.planned_in(name)
         folder.mkdir(exist_ok=True)
         work = Work(self._roles([]), folder, OPERATIONS[name].load_params(params))
         with (
@@ -110,6 +110,10 @@ class Jobs:
         [plan] = plans
         alone = replace(plan, graph=_FOR_THE_PROOF.sub(",null", plan.graph), further=())
         return ffmpeg.command(remake.arguments_of(alone, folder / "bare.mp4"))
+
+    def planned_in(self, name: str) -> Path:
+        """Return the folder in which `command` is to be run."""
+        return self.folder / f"plan-{name}"
 
     def _roles(self, inputs: Sequence[Path]) -> dict[str, Path]:
         return {f"input_file_ids.{n}": path for n, path in enumerate(inputs)} or {"input": self.source}

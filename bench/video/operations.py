@@ -27,7 +27,7 @@ def measure(jobs: Jobs, *, quick: bool) -> Iterator[str]:
         ours, alone = [], []
         for _ in range(rounds):
             ours.append(jobs.step(case.operation, case.params))
-            alone.append(run(command))
+            alone.append(run(command, jobs.planned_in(case.operation)))
         yield _line(case.name, ours, alone, _moviepy(jobs, case))
 
 

@@ -25,7 +25,7 @@ _WITH_ALPHA = re.compile(r"(rgba|bgra|argb|abgr|yuva|gbrap|ya8|ya16|pal8|vuya|ay
 _RGB = re.compile(r"(rgb|bgr|gbr|argb|abgr|pal8)")
 _HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})
 _UNKNOWN = "unknown"
-_FACT = re.compile(r"(fmt|sar|s|i|color_range|color_space|color_primaries|color_trc):(\S+)")
+_FACT = re.compile(r"\b(fmt|sar|s|i|color_range|color_space|color_primaries|color_trc):(\S+)")
 _MIN_SIDE_PX = 2
 # A tag of the file could say so, too; all it would gain is being encoded again.
 _TURNED = re.compile(r"display ?matrix: rotation of", re.IGNORECASE)
@@ -110,9 +110,10 @@ class Clip:
     @property
     def fps(self) -> Fraction:
         """Frames in a second, on average; for constant rates the rate itself."""
-        if self.frames < 2:
+        lasting = (self.times[-1] - self.times[0]) * self.video.tick if self.times else 0
+        if not lasting:
             return Fraction(25)
-        exact = Fraction(self.frames - 1) / ((self.times[-1] - self.times[0]) * self.video.tick)
+        exact = Fraction(self.frames - 1) / lasting
         return _usual_rate(exact)
 
 
@@ -246,7 +247,11 @@ def _usual_rate(exact: Fraction) -> Fraction:
         if abs(exact / rate - 1) < Fraction(1, 4000):
             return rate
     whole = Fraction(round(exact))
-    return whole if whole and abs(exact / whole - 1) < Fraction(1, 500) else exact.limit_denominator(1001)
+    return (
+        whole
+        if whole and abs(exact / whole - 1) < Fraction(1, 500)
+        else max(exact.limit_denominator(1001), Fraction(1, 1001))
+    )
 
 
 def _facts(

@@ -58,12 +58,17 @@ def _plan(clip: Clip, coding: Encoding, sound_bps: int) -> remake.Plan:
 
 @dataclass(frozen=True)
 class _Goal:
-    """A size to meet, and what is decided before the first pass."""
+    """A size to meet, and what is decided before the first pass.
+
+    Attributes:
+        generous: the size is the input's own, and a larger one would do.
+    """
 
     clip: Clip
     coding: Encoding
     size_bytes: int
     sound_bps: int
+    generous: bool = False
 
     def plan(self, bits_per_s: int, run: int) -> remake.Plan:
         """Plan one of the two passes."""
@@ -81,7 +86,7 @@ def _to_size(work: Work, clip: Clip, coding: Encoding, target_bytes: int, progre
     A target above the input's own size is not filled: nothing would be gained by larger files.
     """
     goal_bytes = min(target_bytes, clip.source.path.stat().st_size)
-    goal = _Goal(clip, coding, goal_bytes, _sound_bps(clip, goal_bytes))
+    goal = _Goal(clip, coding, goal_bytes, _sound_bps(clip, goal_bytes), generous=goal_bytes < target_bytes)
     path = work.out_dir / remake.NAME
     try:
         plan = _passes(goal, path, progress)
@@ -89,15 +94,16 @@ def _to_size(work: Work, clip: Clip, coding: Encoding, target_bytes: int, progre
         for left in path.parent.glob("pass*"):
             left.unlink()
     size_bytes = path.stat().st_size
-    if size_bytes > goal_bytes:
-        raise _unreachable(goal_bytes)
-    return [remake.proved(path, plan, progress, facts={**clip.facts, "size_bytes": size_bytes})]
+    if size_bytes > target_bytes:
+        raise _unreachable(target_bytes)
+    facts = {**clip.facts, "size_bytes": size_bytes}
+    return [remake.proved(path, plan, [clip.source], progress, facts=facts)]
 
 
 def _passes(goal: _Goal, path: Path, progress: Progress) -> remake.Plan:
     """Run both passes and return the plan of the last one."""
     clip, before_bytes = goal.clip, 0
-    bits_per_s = _video_bps(clip, goal.size_bytes * _AIM, goal.sound_bps)
+    bits_per_s = _video_bps(clip, goal)
     middle = remake.PROBED + (remake.MADE - remake.PROBED) * _FIRST_PASS
     on_time = progress.part(remake.PROBED, middle, clip.duration_s)
     remake.make(goal.plan(bits_per_s, 1), path, [clip.source], on_time)
@@ -120,7 +126,7 @@ def _sound_bps(clip: Clip, goal_bytes: int) -> int:
     return max(_LEAST_SOUND_BPS, min(_SOUND_BPS, share))
 
 
-def _video_bps(clip: Clip, goal_bytes: float, sound_bps: int) -> int:
+def _video_bps(clip: Clip, goal: _Goal) -> int:
     """Return the rate of the video track that fills what sound and boxes leave.
 
     Raises:
@@ -129,13 +135,14 @@ def _video_bps(clip: Clip, goal_bytes: float, sound_bps: int) -> int:
     sound_bits = 0.0
     if clip.sound is not None:
         seconds = clip.sound.end_s - clip.sound.start_s
-        sound_bits = seconds * (min(sound_bps, encoding.bps_of(clip.sound)) + 8 * _PER_SOUND_S)
+        sound_bits = seconds * (min(goal.sound_bps, encoding.bps_of(clip.sound)) + 8 * _PER_SOUND_S)
     boxes = 8 * (_BOXES + _PER_FRAME * clip.frames)
-    bits_per_s = int((goal_bytes * 8 - sound_bits - boxes) / max(clip.duration_s, 0.04))
+    bits_per_s = int((goal.size_bytes * _AIM * 8 - sound_bits - boxes) / max(clip.duration_s, 0.04))
     width_px, height_px = clip.look.shown
-    if bits_per_s < _LEAST_BITS_PER_PIXEL * width_px * height_px * float(clip.fps):
-        raise _unreachable(goal_bytes)
-    return bits_per_s
+    least = _LEAST_BITS_PER_PIXEL * width_px * height_px * float(clip.fps)
+    if bits_per_s < least and not goal.generous:
+        raise _unreachable(goal.size_bytes)
+    return max(bits_per_s, int(least))
 
 
 def _corrected(clip: Clip, bits_per_s: int, made_bytes: int, goal_bytes: int) -> int:

@@ -86,23 +86,29 @@ def in_common_colours(clip: Clip, height_px: int) -> str:
     return f"scale=in_color_matrix={matrix}:in_range={span}:out_color_matrix=bt709:out_range=tv,format=yuv420p,{tags}"
 
 
-def at_rate(rate: Fraction, frames: int) -> str:
-    """Bring frames to a constant rate from time 0 on, exactly `frames` of them, the last one repeated where need be."""
+def at_rate(rate: Fraction, frames: int, *, first_at_0: bool = True) -> str:
+    """Bring frames to a constant rate from time 0 on, exactly `frames` of them, the last one repeated where need be.
+
+    Args:
+        first_at_0: move the first frame to time 0; else it is shown from there on and later ones keep their times.
+    """
+    moved = "setpts=PTS-STARTPTS," if first_at_0 else ""
     return (
-        f"setpts=PTS-STARTPTS,fps={rate.numerator}/{rate.denominator}:start_time=0:round=near,"
+        f"{moved}fps={rate.numerator}/{rate.denominator}:start_time=0:round=near,"
         f"tpad=stop=-1:stop_mode=clone,trim=end_frame={frames},setpts=PTS-STARTPTS"
     )
 
 
-def marked(coding: tuple[str, str], left_px: int, top_px: int, *, mark: str = "1:v") -> str:
-    """Lay the mark of input `mark`, one RGBA frame, over frames; it starts with a label of its own.
+def marked(source: str, coding: tuple[str, str], left_px: int, top_px: int) -> str:
+    """Lay a mark over frames.
 
     Args:
+        source: filter that makes the mark, one RGBA frame.
         coding: matrix and range of the frames; the mark's colours are coded like that, else a red one would not be red.
     """
     matrix, span = coding
     return (
-        f"[under];[{mark}]scale=out_color_matrix={matrix}:out_range={span},format=yuva420p,setsar=1[mark];"
+        f"[under];{source},scale=out_color_matrix={matrix}:out_range={span},format=yuva420p,setsar=1[mark];"
         f"[under][mark]overlay={left_px}:{top_px}:eof_action=repeat:format=yuv420"
     )
 

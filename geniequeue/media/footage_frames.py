@@ -75,6 +75,13 @@ def spread(clip: Clip, count: int, folder: Path) -> list[Bytes]:
     return [frame.luma for frame in _chosen(clip, sorted(set(map(int, numbers))), fitted(clip, LONGEST_PX), folder)]
 
 
+def keys(clip: Clip, count: int, folder: Path) -> list[Bytes]:
+    """Return at most so many key frames that lie evenly over the video; nothing else is decoded for them."""
+    places = np.linspace(0, len(clip.video.keys) - 1, min(count, len(clip.video.keys))).astype(int)
+    select = _selected(sorted(set(map(int, places))))
+    return _pictures(clip, fitted(clip, LONGEST_PX), folder, (("-skip_frame", "nokey"), select), len(places))
+
+
 def fitted(clip: Clip, longest_px: int) -> tuple[int, int]:
     """Return the size of its frames with square pixels, at most so many on the longest side."""
     width, height = clip.look.shown
@@ -84,10 +91,12 @@ def fitted(clip: Clip, longest_px: int) -> tuple[int, int]:
 
 def _chosen(clip: Clip, numbers: Sequence[int], size: tuple[int, int], folder: Path) -> list[Frame]:
     times = times_of(clip)
-    named = [rf"eq(n\,{number})" for number in numbers]
-    select = f"select={'+'.join(named)},"
-    pictures = _pictures(clip, size, folder, ((), select), len(numbers))
+    pictures = _pictures(clip, size, folder, ((), _selected(numbers)), len(numbers))
     return [Frame(times[number], picture) for number, picture in zip(numbers, pictures, strict=False)]
+
+
+def _selected(numbers: Sequence[int]) -> str:
+    return "select=" + "+".join(rf"eq(n\,{number})" for number in numbers) + ","
 
 
 def _pictures(

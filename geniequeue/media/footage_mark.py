@@ -38,12 +38,12 @@ def mark_footage(work: Work, overlay: pyvips.Image | None) -> list[Output]:
     mark = on_even_places(draw_mark(work.params, *size, overlay))
     chosen = f"select=eq(n\\,0)+eq(n\\,{clip.frames - 1})"
     plain = filters.chain(filters.prepared(clip), filters.delivered(*clip.look.shown))
-    laid = filters.marked(filters.matrix_of(clip, size[1]), mark.left_px, mark.top_px)
+    drawn = mark_source(mark, work.out_dir)
+    laid = filters.marked(drawn, filters.matrix_of(clip, size[1]), mark.left_px, mark.top_px)
     plan = remake.plan_of(
         clip,
         f"{plain},split[all][some];[some]{chosen}[before];[all]null{laid}",
         size,
-        inputs=mark_input(mark, work.out_dir),
         further=_pixels("[before]", work.out_dir / _BEFORE),
         looked_at=_pixels("0:v:0", work.out_dir / _AFTER, "-vf", chosen),
     )
@@ -69,15 +69,15 @@ def on_even_places(mark: Mark) -> Mark:
     return Mark(image.copy_memory(), mark.left_px - left, mark.top_px - top)
 
 
-def mark_input(mark: Mark, folder: Path) -> list[str]:
-    """Write the mark's pixels and return the arguments that open them as an input of one frame."""
+def mark_source(mark: Mark, folder: Path) -> str:
+    """Write the mark's pixels and return the filter that reads them, in an ffmpeg that runs in this folder.
+
+    An input of ffmpeg may be held up while another output waits for its last frame, and all frames with it, in memory.
+    A filter is asked when its frame is needed.
+    """
     (folder / _RAW).write_bytes(bytes(mark.image.write_to_memory()))
-    return [
-        *("-f", "rawvideo", "-pixel_format", "rgba"),
-        *("-video_size", f"{mark.image.width}x{mark.image.height}"),
-        *("-protocol_whitelist", "file"),
-        *("-i", f"file:{folder / _RAW}"),
-    ]
+    size = f"{mark.image.width}x{mark.image.height}"
+    return rf"movie={_RAW}:f=rawvideo:format_opts='pixel_format=rgba\:video_size={size}'"
 
 
 def _pixels(mapped: str, path: Path, *options: str) -> list[str]:

@@ -79,13 +79,14 @@ def verify(
         *("-map", "0:v:0", "-map", "0:a?", "-c", "copy", "-f", "framecrc", "pipe:1"),
         *looked_at,
     ]
+    running = ffmpeg.lines(arguments, cwd=path.parent)
     try:
-        running = ffmpeg.lines(arguments, cwd=path.parent)
         tracks = packets.read(_watched(running, on_time), _NO_LIMITS)
         decoded = _last_count(counted)
     except (FfmpegFailed, packets.Unreadable) as error:
         raise VerifyError("the video that was made does not decode to its end; try again") from error
     finally:
+        running.close()
         counted.unlink(missing_ok=True)
     made = Made(tracks[0], tracks[1] if len(tracks) > 1 else None)
     _compare(made, promise, decoded)

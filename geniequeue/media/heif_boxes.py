@@ -19,18 +19,19 @@ class Box:
     end: int
 
 
-def boxes(data: Data, at: int, end: int, *, lenient: bool = False) -> Iterator[Box]:
+def boxes(data: Data, at: int, end: int, *, lenient: bool = False, many: bool = False) -> Iterator[Box]:
     """Yield the boxes between `at` and `end`.
 
     Args:
         lenient: stop at what is no box, such as bytes after the last one.
+        many: as a film in fragments has, which nobody keeps in a list.
 
     Raises:
         Broken: a box is cut off.
     """
     blocks = 0
     while at + 8 <= end:
-        blocks = counted(blocks)
+        blocks = 0 if many else counted(blocks)
         size, kind = struct.unpack(">I4s", data[at : at + 8])
         body = at + 8
         if size == 1:

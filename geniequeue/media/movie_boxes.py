@@ -21,12 +21,13 @@ _TIMED = frozenset({b"mvhd", b"tkhd", b"mdhd"})
 def is_cut_off(path: Path) -> bool:
     """Tell whether a file ends before its index or its media data do, where a demuxer just stops."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        end = 0
         try:
-            found = list(boxes(data, 0, len(data), lenient=True))
+            for box in boxes(data, 0, len(data), lenient=True, many=True):
+                end = box.end
         except Broken:
             return True
-        end = found[-1].end if found else 0
-        return not found or data[end + 4 : end + 8] in _ESSENTIAL
+        return not end or data[end + 4 : end + 8] in _ESSENTIAL
 
 
 @dataclass(frozen=True)

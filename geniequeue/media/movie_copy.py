@@ -18,12 +18,13 @@ from pathlib import Path
 
 from geniequeue.errors import VerifyError
 from geniequeue.media import movie_tables
-from geniequeue.media.heif_boxes import Box, boxes
+from geniequeue.media.heif_boxes import Box, box, boxes
 from geniequeue.media.movie_tables import MovieTrack, Unusual
 from geniequeue.media.pieces import Broken
 
+# The input's own brands name its maker. What is written here is MP4 as ISO/IEC 14496-12 and -14 have it.
+BRANDS = box(b"ftyp", b"isom" + struct.pack(">I", 512) + b"isom" + b"iso2" + b"mp41")
 _STEP_BYTES, _LOOK_BYTES = 16 << 20, 1 << 20
-_BRANDS_MOST_BYTES = 256
 # Two file systems, or one that cannot do it: the bytes go through this process then.
 _NOT_BY_THE_KERNEL = frozenset({errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS})
 # Places beyond need 64 bits; so much is left for the index.
@@ -34,7 +35,6 @@ _LONG_BYTES = (1 << 32) - (64 << 20)
 class Movie:
     """A file, and what of it stays: `runs` are start and size of bytes that lie together, in the file's order."""
 
-    brands: bytes
     box: Box
     tracks: list[MovieTrack]
     runs: list[tuple[int, int]]
@@ -55,7 +55,7 @@ def movie_of(path: Path) -> Movie | None:
         top = list(boxes(data, 0, len(data), lenient=True))
         named = {kind: [box for box in top if box.kind == kind] for kind in (b"ftyp", b"moov", b"mdat", b"moof")}
         brands = named[b"ftyp"][:1]
-        if len(named[b"moov"]) != 1 or not brands or named[b"moof"] or _is_long(brands[0]):
+        if len(named[b"moov"]) != 1 or not brands or named[b"moof"]:
             return None
         if data[brands[0].body : brands[0].body + 4] == b"qt  ":
             return None
@@ -67,7 +67,7 @@ def movie_of(path: Path) -> Movie | None:
         if not any(track.pictures for track in tracks):
             return None
         runs = _together([chunk for track in tracks for chunk in track.chunks])
-        return Movie(data[brands[0].start : brands[0].end], named[b"moov"][0], tracks, _inside(runs, named[b"mdat"]))
+        return Movie(named[b"moov"][0], tracks, _inside(runs, named[b"mdat"]))
 
 
 def copied(source: Path, movie: Movie, made: Path, on_bytes: Callable[[float], None]) -> None:
@@ -102,8 +102,8 @@ def _head(old: int, movie: Movie) -> bytes:
         media = struct.pack(">I4s", movie.size_bytes + 8, b"mdat")
     with mmap.mmap(old, 0, access=mmap.ACCESS_READ) as data:
         size = len(movie_tables.index(data, movie.box, movie.tracks, _anywhere, long=long))
-        place = _moved(movie.runs, len(movie.brands) + size + len(media))
-        return movie.brands + movie_tables.index(data, movie.box, movie.tracks, place, long=long) + media
+        place = _moved(movie.runs, len(BRANDS) + size + len(media))
+        return BRANDS + movie_tables.index(data, movie.box, movie.tracks, place, long=long) + media
 
 
 def _anywhere(_place: int) -> int:
@@ -143,10 +143,6 @@ def _inside(runs: list[tuple[int, int]], media: list[Box]) -> list[tuple[int, in
         if not any(box.body <= start and start + size <= box.end for box in media):
             raise Broken("samples outside of the media data")
     return runs
-
-
-def _is_long(brands: Box) -> bool:
-    return brands.end - brands.start > _BRANDS_MOST_BYTES
 
 
 def _copy(old: int, start: int, new: int, at: int, size: int) -> None:

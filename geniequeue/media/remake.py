@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -93,14 +93,10 @@ def remake(
     path = work.out_dir / NAME
     on_time = progress.part(plan.begun, MADE, plan.duration_s)
     make(plan, path, sources, on_time)
-    try:
-        return [proved(path, plan, progress, facts=facts)]
-    except VerifyError as error:
-        why = blamed(sources, path.parent)
-        raise why if isinstance(why, InputError) else error from None
+    return [proved(path, plan, sources, progress, facts=facts)]
 
 
-def make(plan: Plan, path: Path, sources: Sequence[Source], on_time: Any) -> None:
+def make(plan: Plan, path: Path, sources: Sequence[Source], on_time: Callable[[float], None]) -> None:
     """Run ffmpeg once.
 
     Raises:
@@ -113,8 +109,15 @@ def make(plan: Plan, path: Path, sources: Sequence[Source], on_time: Any) -> Non
         raise blamed(sources, path.parent) from error
 
 
-def proved(path: Path, plan: Plan, progress: Progress, *, facts: Mapping[str, Any]) -> Output:
-    """Verify what was made and describe it."""
+def proved(
+    path: Path, plan: Plan, sources: Sequence[Source], progress: Progress, *, facts: Mapping[str, Any]
+) -> Output:
+    """Verify what was made and describe it.
+
+    Raises:
+        InputError: it is not what was promised, because an input is damaged.
+        VerifyError: it is not what was promised.
+    """
     promise = Promise(
         codec=plan.coding.codec,
         width_px=plan.size[0],
@@ -125,7 +128,11 @@ def proved(path: Path, plan: Plan, progress: Progress, *, facts: Mapping[str, An
         sound=bool(plan.sound_map),
     )
     on_time = progress.part(MADE, 1.0, promise.duration_s)
-    made = footage_verify.verify(path, promise, on_time, looked_at=plan.looked_at)
+    try:
+        made = footage_verify.verify(path, promise, on_time, looked_at=plan.looked_at)
+    except VerifyError as error:
+        why = blamed(sources, path.parent)
+        raise why if isinstance(why, InputError) else error from None
     progress.tell(1.0)
     return output_of(path, made, plan.size, facts)
 
@@ -163,6 +170,8 @@ def arguments_of(plan: Plan, path: Path) -> list[str]:
     first_pass = plan.coding.rate.run == 1
     sound = [] if first_pass else ["-map", plan.sound_map] if plan.sound_map else []
     return encoding.joined(
+        # What does not decode would be a repeated picture, of which a graph that counts its frames says nothing.
+        ("-max_error_rate", str(_MISSING_SHARE)),
         plan.inputs,
         ("-filter_complex", plan.graph),
         ("-map", "[video]"),

@@ -48,16 +48,19 @@ def joined(
     finally:
         for each in (*made, listed):
             each.unlink(missing_ok=True)
-    return remake.proved(path, whole, progress, facts=facts)
+    return remake.proved(path, whole, [source for _, source in parts], progress, facts=facts)
 
 
 def make_parts(work: Work, parts: Sequence[tuple[Plan, Source]], progress: Progress, *, until: float) -> list[Path]:
     """Make the parts one after the other and return their files; they take the work to the share `until`."""
     total_s, done_s, made = sum(plan.duration_s for plan, _ in parts), 0.0, []
     on_time = progress.part(remake.PROBED, until, total_s)
+
+    def told(seconds: float) -> None:
+        on_time(done_s + seconds)
+
     for number, (plan, source) in enumerate(parts):
         made.append(work.out_dir / f"part-{number}.mp4")
-        before_s = done_s
-        remake.make(plan, made[-1], [source], lambda seconds, before_s=before_s: on_time(before_s + seconds))
+        remake.make(plan, made[-1], [source], told)
         done_s += plan.duration_s
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -9,7 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from geniequeue.errors import InputError
-from geniequeue.media import encoding, ffmpeg, filters, footage, footage_mark, join, remake, segments
+from geniequeue.media import encoding, ffmpeg, filters, footage, footage_mark, join, packets, remake, segments
 from geniequeue.media.clip import Clip, probe
 from geniequeue.media.draw import draw_mark
 from geniequeue.media.encoding import Encoding, Rate
@@ -24,6 +25,10 @@ _FADES_IN_A_PART = 3
 # Read a little more than is shown, because the last frame may begin before the end of a part and last beyond it.
 _MARGIN_S = 0.5
 _LARGEST = (1920, 1080)
+# Slower than this, as of slides, a part would not have the length that is wanted, and no fade would be seen.
+_LEAST_RATE, _RATE_OF_STILLS = 8, Fraction(25)
+# A part begins with a whole frame when one comes so soon. A seek is to a little before it, as times are rounded.
+_SOON_S, _NEAR_S = 0.05, 0.0005
 # Parts of a 4K video that are open at once: each takes 150 MB (measured). More are made one by one first.
 _OPEN_AT_ONCE = 4
 _PARTS_MADE = 0.5
@@ -60,6 +65,7 @@ def create_teaser(work: Work) -> list[Output]:
 
     Raises:
         InputError: a segment begins behind the end of the video (reason `outside_video`).
+        PolicyError: together they are too long.
     """
     clip, progress = probe(work.inputs["input"], work.limits), Progress(work)
     progress.tell(remake.PROBED)
@@ -79,13 +85,27 @@ def create_teaser(work: Work) -> list[Output]:
 def plan_cut(clip: Clip, work: Work) -> Cut:
     """Decide which parts of the video are shown."""
     params, rate = work.params, join.rate_of([clip])
+    if rate < _LEAST_RATE:
+        rate = _RATE_OF_STILLS
     if params.get("segments"):
         spans = [_inside(clip, float(start), float(end)) for start, end in params["segments"]]
     else:
         spans = spread(clip.duration_s, float(params["duration"]), int(params["clips"]), float(params["fade"]))
     frames = [max(1, round(length * rate)) for _, length in spans]
     fade = min(round(float(params["fade"]) * rate), min(frames) // _FADES_IN_A_PART)
-    return Cut([start for start, _ in spans], frames, fade, rate)
+    cut = Cut(_on_frames(clip, [start for start, _ in spans]), frames, fade, rate)
+    packets.check_duration(cut.seconds(cut.total), work.limits)
+    return cut
+
+
+def _on_frames(clip: Clip, starts_s: Sequence[float]) -> list[float]:
+    """Move each start to the next frame, if that comes soon, so that pictures and sound begin together."""
+    tick, first_s = float(clip.video.tick), clip.video.start_s
+    shown = [time * tick - first_s for time in clip.times]
+    following = [shown[min(bisect_left(shown, start - _NEAR_S), len(shown) - 1)] for start in starts_s]
+    return [
+        next_s if 0 <= next_s - start <= _SOON_S else start for start, next_s in zip(starts_s, following, strict=True)
+    ]
 
 
 def spread(video_s: float, wanted_s: float, clips: int, fade_s: float) -> list[tuple[float, float]]:
@@ -130,7 +150,7 @@ def _plan(work: Work, clip: Clip, cut: Cut, made: Sequence[Path] = ()) -> remake
         begun=_PARTS_MADE if made else remake.PROBED,
     )
     if work.params.get("watermark_text"):
-        plan = _marked(work, plan, len(parts) + len(opened))
+        plan = _marked(work, plan)
     if sounding:
         sound = encoding.sound_encoded(encoding.sound_bps("stereo"), "stereo", join.SOUND_RATE)
         plan = remake.with_sound(plan, _sound(cut, len(parts)), sound)
@@ -159,7 +179,7 @@ def _parts(work: Work, clip: Clip, cut: Cut) -> list[tuple[remake.Plan, Source]]
 
 def _input(clip: Clip, cut: Cut, number: int, one_of: int) -> list[str]:
     """Return the arguments that open the video at a part."""
-    start_s, length_s = cut.starts_s[number] + clip.video.start_s, cut.seconds(cut.frames[number]) + _MARGIN_S
+    start_s, length_s = cut.starts_s[number] + clip.video.start_s - _NEAR_S, cut.seconds(cut.frames[number]) + _MARGIN_S
     return clip.source.arguments("-ss", f"{max(0.0, start_s):.6f}", "-t", f"{length_s:.6f}", one_of=one_of)
 
 
@@ -182,7 +202,8 @@ def _plan_size(clip: Clip, width_px: int | None) -> tuple[int, int]:
 def _part(clip: Clip, number: int, cut: Cut, size: tuple[int, int], *, opened: int | None = None) -> str:
     """Filters that bring a part into its shape; it is input `number`, or `opened`."""
     chain = filters.chain(
-        filters.at_rate(cut.rate, cut.frames[number]),
+        # Where no frame begins with the part, the next one comes in for what is on screen, in step with the sound.
+        filters.at_rate(cut.rate, cut.frames[number], first_at_0=False),
         filters.prepared(clip, size, name=f"p{number}"),
         "format=yuv420p",
         filters.in_common_colours(clip, size[1]),
@@ -234,12 +255,12 @@ def _sound(cut: Cut, first: int) -> str:
     )
 
 
-def _marked(work: Work, plan: remake.Plan, opened: int) -> remake.Plan:
+def _marked(work: Work, plan: remake.Plan) -> remake.Plan:
     params = ApplyWatermarkParams().load({"watermark_text": work.params["watermark_text"]})
     mark = footage_mark.on_even_places(draw_mark(params, *plan.size))
-    laid = filters.marked(filters.COMMON, mark.left_px, mark.top_px, mark=f"{opened}:v")
+    drawn = footage_mark.mark_source(mark, work.out_dir)
+    laid = filters.marked(drawn, filters.COMMON, mark.left_px, mark.top_px)
     return replace(
         plan,
-        inputs=[*plan.inputs, *footage_mark.mark_input(mark, work.out_dir)],
         graph=plan.graph.removesuffix("[video]") + f"{laid}[video]",
     )

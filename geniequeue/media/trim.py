@@ -104,10 +104,16 @@ def _plan(clip: Clip, span: Span) -> remake.Plan:
         missing=0 if span.first else _MISSING_AT_START,
     )
     plan = replace(plan, inputs=clip.source.arguments("-ss", f"{seek_s:.6f}"))
-    if clip.sound is None:
-        return plan
+    if clip.sound is None or not _sounds(clip, clip.sound, span):
+        return replace(plan, sound=("-an",), sound_map="")
     sound = f"aresample=async=1:first_pts=0,atrim=start={max(0.0, begin_s):.6f}:end={end_s:.6f},asetpts=PTS-STARTPTS"
     return remake.with_sound(plan, f"[0:a:0]{sound}[sound]", encoding.sound_again(clip.sound))
+
+
+def _sounds(clip: Clip, sound: packets.Track, span: Span) -> bool:
+    """Whether there is sound between the cuts; it may end before the pictures, or begin after."""
+    start_s, end_s = span.start_s + clip.video.start_s, span.end_s + clip.video.start_s
+    return sound.start_s < end_s - _NEAR_S and sound.end_s > start_s + _NEAR_S
 
 
 def _before(span: Span, clip: Clip) -> float:

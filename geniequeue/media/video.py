@@ -29,6 +29,7 @@ def resize_video(work: Work) -> list[Output]:
         chain = filters.chain(filters.prepared(clip, inner), filters.padded(*size), "format=yuv420p")
     elif scaled != final:
         outer = max(scaled[0], size[0]), max(scaled[1], size[1])
+        packets.check_pixels(*outer, work.limits)
         left, top = (outer[0] - size[0]) // 4 * 2, (outer[1] - size[1]) // 4 * 2
         chain = filters.chain(filters.prepared(clip, outer), filters.cut(left, top, *size), "format=yuv420p")
     else:

@@ -68,13 +68,13 @@ def read_blind(luma: Bytes | Field, key: bytes, *, thorough: bool = True) -> Bli
     return _read(_detail(luma, _LONGEST_SIDE_PX if thorough else LONGEST_SIDE_PX), key, thorough)
 
 
-def read_blind_frames(frames: Iterable[Bytes], key: bytes) -> BlindReading | None:
+def read_blind_frames(frames: Iterable[Bytes], key: bytes, *, thorough: bool = True) -> BlindReading | None:
     """The same for frames (H, W) of one size of a video: their details add up, twenty or more are plenty."""
     total, count = None, 0
     for frame in frames:
         detail = _detail(frame, LONGEST_SIDE_PX)
         total, count = detail if total is None else field(total + detail), count + 1
-    return None if total is None else _read(field(total / np.sqrt(count)), key, thorough=True)
+    return None if total is None else _read(field(total / np.sqrt(count)), key, thorough)
 
 
 def _read(detail: Field, key: bytes, thorough: bool) -> BlindReading | None:

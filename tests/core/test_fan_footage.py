@@ -9,9 +9,10 @@ import pytest
 
 from geniequeue.errors import InputError
 from geniequeue.marks.answer import Bound
-from geniequeue.media.fan_footage import READ_BACK_SCORE
+from geniequeue.media.clip import probe
+from geniequeue.media.fan_footage import READ_BACK_SCORE, mark_inside
 from geniequeue.media.leak import read_bits, trace_leak
-from geniequeue.sandbox.inside import Work
+from geniequeue.sandbox.inside import Limits, Work
 from tests.core import videos
 from tests.core.leaks import ASSET, KEY, Marked, mark, small_sample, trace
 
@@ -63,6 +64,17 @@ def test_row_67_the_unmarked_video_names_nobody(clip: Path, marked: Marked, tmp_
 def test_the_bits_of_a_video_are_read_without_its_original(marked: Marked, tmp_path: Path) -> None:
     facts = read_bits(Work({"input": marked.path}, tmp_path, {"keys": {"k": KEY.hex()}}))[0].facts
     assert (facts["kind"], facts["payload"]) == ("video", f"{TRACE_ID >> 16:012x}")
+
+
+@pytest.mark.parametrize(("key_frame_every", "crf"), [(10, 24), (250, 16)])
+def test_row_66_a_mark_that_is_there_already_is_seen_through_recompression(
+    clip: Path, marked: Marked, tmp_path: Path, key_frame_every: int, crf: int
+) -> None:
+    again = tmp_path / "again.mp4"
+    coded = ["-c:v", "libx264", "-crf", str(crf), "-g", str(key_frame_every), "-an"]
+    videos.ffmpeg("-i", marked.path, *coded, again)
+    assert mark_inside(probe(again, Limits()), [KEY.hex()], tmp_path) == f"{TRACE_ID >> 16:012x}"
+    assert mark_inside(probe(clip, Limits()), [KEY.hex()], tmp_path) is None
 
 
 def test_a_video_asked_against_a_picture_is_refused_and_the_other_way_round(

@@ -77,3 +77,10 @@ def test_hevc_plays_on_apples_players(noisy: Path, tmp_path: Path) -> None:
 def test_row_22_numbers_out_of_range_are_refused(params: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         OPERATIONS["compress_video"].load_params(params)
+
+
+def test_a_still_scene_fits_into_a_generous_size(tmp_path: Path) -> None:
+    source = tmp_path / "still.mp4"
+    videos.ffmpeg("-f", "lavfi", "-i", "color=gray:s=1280x720:r=30:d=3", "-preset", "ultrafast", source)
+    path, _ = samples.run("compress_video", source, tmp_path / "out", target_size_mb=20, preset="ultrafast")
+    assert path.stat().st_size <= 20_000_000

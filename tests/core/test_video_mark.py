@@ -93,7 +93,7 @@ def test_row_25_row_26_any_text_is_only_text(film: Path, tmp_path: Path, text: s
 
 
 def test_a_mark_that_is_missing_is_noticed(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filters, "marked", lambda *_, **__: "[under];[1:v]nullsink;[under]null")
+    monkeypatch.setattr(filters, "marked", lambda *_, **__: "[under];[under]null")
     with pytest.raises(VerifyError) as caught:
         samples.run("apply_watermark", film, tmp_path / "out", watermark_text="@creator", scale=0.3)
     assert caught.value.reason == "mark_missing"

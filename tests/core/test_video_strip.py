@@ -244,3 +244,13 @@ def test_row_53_a_cut_off_video_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             samples.run("strip_metadata", tmp_path / "cut.mp4", tmp_path / "out")
         assert caught.value.reason == "corrupt_file"
+
+
+def test_the_brands_of_a_maker_are_not_kept(tmp_path: Path) -> None:
+    source = tmp_path / "input.mp4"
+    videos.ffmpeg(*videos.scene(), source)
+    data = source.read_bytes()
+    assert data[8:12] == b"isom"
+    source.write_bytes(data[:8] + b"XAVC" + data[12:])
+    path, _ = samples.run("strip_metadata", source, tmp_path / "out")
+    assert path.read_bytes().startswith(movie_copy.BRANDS)

@@ -106,3 +106,10 @@ def test_row_24_a_start_behind_the_end_of_the_video_is_refused(numbered: Path, t
 def test_row_24_times_that_make_no_part_are_refused(params: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         OPERATIONS["trim_videos"].load_params(params)
+
+
+def test_a_part_behind_the_end_of_the_sound_is_silent(tmp_path: Path) -> None:
+    source = tmp_path / "music.mp4"
+    videos.ffmpeg(*videos.scene(seconds=2), *videos.tone(0.5), source)
+    _, output = samples.run("trim_videos", source, tmp_path / "out", start=1.1, end=1.9)
+    assert (output.facts["sound"], output.facts["frames"]) == (None, 24)
