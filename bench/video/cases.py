@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,11 @@ class Case:
     params: Mapping[str, Any]
     moviepy: str
     crf: int = 20
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether it is to be timed: all are, or those named in `BENCH_CASES`, with commas between."""
+        return self.name in os.environ.get("BENCH_CASES", self.name).split(",")
 
 
 CASES = (
