@@ -46,7 +46,7 @@ class Pace:
     """How fast a job is at this moment.
 
     Attributes:
-        speed: seconds of video that are done in a second, as ffmpeg tells it; None where there are none.
+        speed: seconds of video that are done, or read again, in a second; None where there are none.
         left_s: seconds until the work is done, by what it took so far.
     """
 
