@@ -30,6 +30,9 @@ SENTENCES: Mapping[Verdict, str] = {
     "inconclusive": "Nothing can be said about whose copy this is; it may be an unmarked file, or too little is left.",
     "no_marked_asset": "There is no marked copy on record that this could be compared with.",
 }
+REMARKED = (
+    "A copy that further copies were made from leaked, or one of those; it cannot be told which, so it is not named."
+)
 
 
 @dataclass(frozen=True)
@@ -84,15 +87,17 @@ class Bound:
 
 @dataclass(frozen=True)
 class Accused:
-    """A copy that is named.
+    """A copy whose score reaches the threshold.
 
     Attributes:
         chain: the copies it was made from, the first one first, and itself.
+        children: the copies that were made from it, whoever owns them.
     """
 
     issue: Issue
     score: float
     chain: tuple[Issue, ...]
+    children: tuple[Issue, ...] = ()
 
 
 def bound_of(readings: Sequence[Reading], traces: int, planned: int = 0) -> Bound:
@@ -120,6 +125,11 @@ def last_of_chains(accused: Sequence[Accused]) -> list[Accused]:
     return sorted((each for each in accused if each.issue.id not in earlier), key=lambda each: -each.score)
 
 
+def named_of(accused: Sequence[Accused]) -> list[Accused]:
+    """Leave out each that copies were made from: the leak may be one of those, which was not or could not be read."""
+    return [each for each in accused if not each.children]
+
+
 def verdict_of(readings: Sequence[Reading], accused: Sequence[Accused], *, unreadable: bool = False) -> Verdict:
     """Return the word for what was found.
 
@@ -128,7 +138,7 @@ def verdict_of(readings: Sequence[Reading], accused: Sequence[Accused], *, unrea
     """
     if not any(each.copies for each in readings):
         return "inconclusive" if unreadable else "no_marked_asset"
-    if not accused:
+    if not named_of(accused):
         return "inconclusive"
     return "match" if len(accused) == 1 else "several"
 
@@ -139,15 +149,15 @@ def answer_of(
     """Return the answer as the job shows it, in JSON.
 
     Args:
-        accused: none where no score reaches the threshold.
+        accused: the last of their chains; none where no score reaches the threshold.
         unreadable: as of `verdict_of`.
     """
-    verdict = verdict_of(readings, accused, unreadable=unreadable)
-    shown = _shown(readings, accused)
+    verdict, named = verdict_of(readings, accused, unreadable=unreadable), named_of(accused)
+    shown = _shown(readings, named)
     return {
         "verdict": verdict,
-        "message": SENTENCES[verdict],
-        "candidates": [_candidate(each, bound) for each in accused],
+        "message": _message(verdict, accused),
+        "candidates": [_candidate(each, bound) for each in named],
         "asset_file_id": shown.asset.file_id if shown else None,
         "registration": dict(shown.registration) if shown and shown.registration else None,
         "copies": bound.copies,
@@ -160,10 +170,16 @@ def answer_of(
     }
 
 
-def _shown(readings: Sequence[Reading], accused: Sequence[Accused]) -> Reading | None:
+def _message(verdict: Verdict, accused: Sequence[Accused]) -> str:
+    if len(named_of(accused)) == len(accused):
+        return SENTENCES[verdict]
+    return REMARKED if verdict == "inconclusive" else f"{SENTENCES[verdict]} {REMARKED}"
+
+
+def _shown(readings: Sequence[Reading], named: Sequence[Accused]) -> Reading | None:
     """Return the reading whose registration is told: of the best candidate's asset, else the best registration."""
-    if accused:
-        asset = accused[0].issue.asset_file_id
+    if named:
+        asset = named[0].issue.asset_file_id
         return next((each for each in readings if each.asset.file_id == asset), None)
     registered = [each for each in readings if each.registration]
     return max(registered, key=lambda each: each.registration["correlation"] if each.registration else 0, default=None)

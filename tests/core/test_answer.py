@@ -90,6 +90,22 @@ def test_a_copy_of_a_copy_is_named_with_its_chain_and_not_beside_it() -> None:
     assert [each["fan_id"] for each in candidate["chain"]] == ["fan 1", "fan 2"]
 
 
+def test_a_copy_that_others_were_made_from_is_not_named_without_one_of_those() -> None:
+    first = issue(1)
+    unread = replace(accused(first, 50.0), children=(issue(2, first, asset="copy-1"),))
+    answer = answer_of([reading()], last_of_chains([unread]), Bound(10, 1, 10))
+    assert (answer["verdict"], answer["candidates"]) == ("inconclusive", [])
+    assert "cannot be told which" in answer["message"]
+    assert "fan" not in json.dumps(answer)
+    # another one that went into the leak is named all the same
+    mixed = answer_of([reading()], last_of_chains([unread, accused(issue(3))]), Bound(10, 1, 10))
+    assert (mixed["verdict"], [each["fan_id"] for each in mixed["candidates"]]) == ("several", ["fan 3"])
+    assert "cannot be told which" in mixed["message"]
+    # where the later copy can be read, it is the one
+    later = accused(issue(2, first, asset="copy-1"), 20.0, first)
+    assert verdict_of([reading()], last_of_chains([unread, later])) == "match"
+
+
 def test_without_a_copy_on_record_there_is_nothing_to_compare() -> None:
     assert verdict_of([], []) == "no_marked_asset"
     unseen = replace(reading(copies=0), registration=None)
