@@ -54,6 +54,7 @@ def _claims(
             {"issue_id": issue.id, "job_id": issue.job_id, "sha256": sha256_of_issue(issue)}
             for each in named
             for issue in each.chain
+            if looks.scope in (None, issue.owner_id)
         ],
         "answer": answer,
     }

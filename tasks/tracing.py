@@ -46,7 +46,7 @@ def perform(attempt: Attempt, folder: Path) -> Completed:
     readings, accused = _with_copies_of_copies(looks, readings, planned)
     bound = _bound(looks, readings, planned)
     unknown = sorted(looks.unknown_keys)
-    found = answer_of(readings, accused, bound, unreadable=bool(unknown))
+    found = answer_of(readings, accused, bound, scope=looks.scope, unreadable=bool(unknown))
     answer = {**found, "keys": looks.key_ids, "unknown_keys": unknown}
     told = {name: answer[name] for name in ("verdict", "assets", "copies", "looks")}
     log.info("leak traced", **told)

@@ -91,7 +91,9 @@ def print_answer(job: Job) -> None:
 def _members(answer: dict[str, Any]) -> list[tuple[str, str]]:
     members = [("verdict", f"{answer['verdict']}: {answer['message']}")]
     for each in answer["candidates"]:
-        chain = "".join(f" ← {earlier['fan_id']}" for earlier in reversed(each["chain"][:-1]))
+        chain = "".join(
+            f" ← {earlier['fan_id'] or 'a copy of another account'}" for earlier in reversed(each["chain"][:-1])
+        )
         bound = f"score {each['score']}, an innocent reaches it with a probability below {each['false_accusation']:.0e}"
         members.append(("copy of", f"{each['fan_id']}{chain}, issued {each['issued_at']}"))
         members.append(("", f"{bound}; file {each['copy_file_id']}"))

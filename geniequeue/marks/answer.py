@@ -144,11 +144,17 @@ def verdict_of(readings: Sequence[Reading], accused: Sequence[Accused], *, unrea
 
 
 def answer_of(
-    readings: Sequence[Reading], accused: Sequence[Accused], bound: Bound, *, unreadable: bool = False
+    readings: Sequence[Reading],
+    accused: Sequence[Accused],
+    bound: Bound,
+    *,
+    scope: str | None = None,
+    unreadable: bool = False,
 ) -> dict[str, Any]:
     """Return the answer as the job shows it, in JSON.
 
     Args:
+        scope: owner whose copies may be told of; None for everybody's.
         accused: the last of their chains; none where no score reaches the threshold.
         unreadable: as of `verdict_of`.
     """
@@ -157,7 +163,7 @@ def answer_of(
     return {
         "verdict": verdict,
         "message": _message(verdict, accused),
-        "candidates": [_candidate(each, bound) for each in named],
+        "candidates": [_candidate(each, bound, scope) for each in named],
         "asset_file_id": shown.asset.file_id if shown else None,
         "registration": dict(shown.registration) if shown and shown.registration else None,
         "copies": bound.copies,
@@ -185,22 +191,24 @@ def _shown(readings: Sequence[Reading], named: Sequence[Accused]) -> Reading | N
     return max(registered, key=lambda each: each.registration["correlation"] if each.registration else 0, default=None)
 
 
-def _candidate(accused: Accused, bound: Bound) -> dict[str, Any]:
+def _candidate(accused: Accused, bound: Bound, scope: str | None) -> dict[str, Any]:
     issue = accused.issue
     return {
-        **_copy(issue),
+        **_copy(issue, scope),
         "asset_file_id": issue.asset_file_id,
         "score": round(accused.score, 2),
         "false_accusation": bound.false_accusation(accused.score),
         "key_id": issue.key_id,
-        "chain": [_copy(each) for each in accused.chain],
+        "chain": [_copy(each, scope) for each in accused.chain],
     }
 
 
-def _copy(issue: Issue) -> dict[str, Any]:
-    return {
+def _copy(issue: Issue, scope: str | None) -> dict[str, Any]:
+    """Return what is told of a copy; of one that another owner's job has issued, all members are null."""
+    told = {
         "fan_id": issue.fan_id,
         "copy_file_id": issue.output_file_id,
         "job_id": issue.job_id,
         "issued_at": issue.issued_at,
     }
+    return told if scope in (None, issue.owner_id) else dict.fromkeys(told)

@@ -90,6 +90,16 @@ def test_a_copy_of_a_copy_is_named_with_its_chain_and_not_beside_it() -> None:
     assert [each["fan_id"] for each in candidate["chain"]] == ["fan 1", "fan 2"]
 
 
+def test_of_a_copy_that_another_owner_has_issued_a_chain_shows_that_it_is_there_and_no_more() -> None:
+    foreign = replace(issue(1), owner_id="stranger")
+    named = [accused(issue(2, foreign, asset="copy-1"), 20.0, foreign)]
+    [candidate] = answer_of([reading()], named, Bound(10, 1, 10), scope="owner")["candidates"]
+    assert set(candidate["chain"][0].values()) == {None}
+    assert candidate["chain"][1]["fan_id"] == candidate["fan_id"] == "fan 2"
+    [candidate] = answer_of([reading()], named, Bound(10, 1, 10), scope=None)["candidates"]
+    assert [each["fan_id"] for each in candidate["chain"]] == ["fan 1", "fan 2"]
+
+
 def test_a_copy_that_others_were_made_from_is_not_named_without_one_of_those() -> None:
     first = issue(1)
     unread = replace(accused(first, 50.0), children=(issue(2, first, asset="copy-1"),))
