@@ -69,6 +69,8 @@ def _of_unknown(looks: Looks) -> tuple[list[Reading], int]:
     """
     planned = looks.issues.count(looks.scope)
     first = looks.asset_by_bits((0.0, BITS_PERCENT))
+    if first is not None and first.kind != looks.kind:
+        first = None
     readings = [looks.at(first, (BITS_PERCENT, 2 * BITS_PERCENT))] if first else []
     if _accuses(looks, readings, planned):
         return readings, planned
