@@ -46,7 +46,7 @@ def perform(attempt: Attempt, folder: Path) -> Completed:
     readings, accused = _with_copies_of_copies(looks, readings, planned)
     bound = _bound(looks, readings, planned)
     unknown = sorted(looks.unknown_keys)
-    found = answer_of(readings, accused, bound, scope=looks.scope, unreadable=bool(unknown))
+    found = answer_of(readings, accused, bound, scope=looks.scope, lost=looks.lost, unreadable=bool(unknown))
     answer = {**found, "keys": looks.key_ids, "unknown_keys": unknown}
     told = {name: answer[name] for name in ("verdict", "assets", "copies", "looks")}
     log.info("leak traced", **told)
@@ -71,7 +71,7 @@ def _of_unknown(looks: Looks) -> tuple[list[Reading], int]:
     first = looks.asset_by_bits((0.0, BITS_PERCENT))
     if first is not None and first.kind != looks.kind:
         first = None
-    readings = [looks.at(first, (BITS_PERCENT, 2 * BITS_PERCENT))] if first else []
+    readings = looks.at_one_of_many(first, (BITS_PERCENT, 2 * BITS_PERCENT)) if first else []
     if _accuses(looks, readings, planned):
         return readings, planned
     total, begin = max(1, looks.assets.count(looks.scope)), 2 * BITS_PERCENT
@@ -80,8 +80,9 @@ def _of_unknown(looks: Looks) -> tuple[list[Reading], int]:
             continue
         share = (WORK_DONE_PERCENT - begin) / total
         here = begin + share * min(number, total - 1)
-        readings.append(looks.at(asset, (here, here + share), thorough=False))
-        if _accuses(looks, readings[-1:], planned):
+        found = looks.at_one_of_many(asset, (here, here + share), thorough=False)
+        readings += found
+        if _accuses(looks, found, planned):
             break
     return readings, planned
 
@@ -115,6 +116,7 @@ def _with_copies_of_copies(looks: Looks, readings: list[Reading], planned: int) 
         seen |= ids
         if not further:
             break
-        readings = [*readings, *(looks.at(asset, (WORK_DONE_PERCENT, WORK_DONE_PERCENT)) for asset in further)]
+        for asset in further:
+            readings = [*readings, *looks.at_one_of_many(asset, (WORK_DONE_PERCENT, WORK_DONE_PERCENT))]
         accused = _accused(looks, readings, planned)
     return readings, accused

@@ -30,6 +30,8 @@ SENTENCES: Mapping[Verdict, str] = {
     "inconclusive": "Nothing can be said about whose copy this is; it may be an unmarked file, or too little is left.",
     "no_marked_asset": "There is no marked copy on record that this could be compared with.",
 }
+MOST_LOST = 10
+"""Ids of lost assets that the message names."""
 REMARKED = (
     "A copy that further copies were made from leaked, or one of those; it cannot be told which, so it is not named."
 )
@@ -149,20 +151,22 @@ def answer_of(
     bound: Bound,
     *,
     scope: str | None = None,
+    lost: Sequence[str] = (),
     unreadable: bool = False,
 ) -> dict[str, Any]:
     """Return the answer as the job shows it, in JSON.
 
     Args:
         scope: owner whose copies may be told of; None for everybody's.
+        lost: files of the assets that nothing could be laid over, as what is kept of them is not as it was.
         accused: the last of their chains; none where no score reaches the threshold.
         unreadable: as of `verdict_of`.
     """
-    verdict, named = verdict_of(readings, accused, unreadable=unreadable), named_of(accused)
+    verdict, named = verdict_of(readings, accused, unreadable=unreadable or bool(lost)), named_of(accused)
     shown = _shown(readings, named)
     return {
         "verdict": verdict,
-        "message": _message(verdict, accused),
+        "message": _message(verdict, accused, lost),
         "candidates": [_candidate(each, bound, scope) for each in named],
         "asset_file_id": shown.asset.file_id if shown else None,
         "registration": dict(shown.registration) if shown and shown.registration else None,
@@ -176,10 +180,14 @@ def answer_of(
     }
 
 
-def _message(verdict: Verdict, accused: Sequence[Accused]) -> str:
-    if len(named_of(accused)) == len(accused):
-        return SENTENCES[verdict]
-    return REMARKED if verdict == "inconclusive" else f"{SENTENCES[verdict]} {REMARKED}"
+def _message(verdict: Verdict, accused: Sequence[Accused], lost: Sequence[str]) -> str:
+    told = [SENTENCES[verdict]]
+    if len(named_of(accused)) < len(accused):
+        told = [REMARKED] if verdict == "inconclusive" else [*told, REMARKED]
+    if lost:
+        names = ", ".join(lost[:MOST_LOST]) + (", …" if len(lost) > MOST_LOST else "")
+        told.append(f"Of {len(lost)} marked assets what is kept is lost, so they could not be looked at: {names}.")
+    return " ".join(told)
 
 
 def _shown(readings: Sequence[Reading], named: Sequence[Accused]) -> Reading | None:

@@ -124,5 +124,14 @@ def test_without_a_copy_on_record_there_is_nothing_to_compare() -> None:
     assert verdict_of([unseen], [], unreadable=True) == "inconclusive"
 
 
+def test_assets_that_are_lost_are_told_and_leave_it_open_whether_there_is_a_copy() -> None:
+    answer = answer_of([], [], Bound(0, 1, 10), lost=["one", "another"])
+    assert (answer["verdict"], answer["candidates"]) == ("inconclusive", [])
+    assert "2 marked assets" in answer["message"]
+    assert answer["message"].endswith("one, another.")
+    many = answer_of([], [], Bound(0, 1, 10), lost=[f"file {n}" for n in range(100)])
+    assert len(many["message"]) < 400
+
+
 def test_the_smallest_bound_that_is_told_is_not_zero() -> None:
     assert Bound(1000, 1, 10_000).false_accusation(60.0) == 1e-300

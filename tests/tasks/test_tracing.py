@@ -61,3 +61,15 @@ def test_the_picture_that_a_marked_videos_bits_are_in_is_not_laid_over_the_video
     [row] = case.records.list_items(ISSUES, {"asset_file_id": video.file_id})
     readings = search(case.looks(), monkeypatch, payload=row["payload"])
     assert [each.asset for each in readings if each.copies] == [picture]
+
+
+def test_an_asset_that_is_lost_is_noted_and_the_search_goes_on(
+    case: Case,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there, gone, changed = kept(case), kept(case), kept(case, plane_sha256="11" * 32)
+    case.records.delete_file(gone.plane_file_id)
+    looks = case.looks()
+    readings = search(looks, monkeypatch)
+    assert [each.asset for each in readings if each.copies] == [there]
+    assert sorted(looks.lost) == sorted([gone.file_id, changed.file_id])
