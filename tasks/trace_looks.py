@@ -76,9 +76,10 @@ class Looks:
         return list(self._keys)
 
     def asset_by_bits(self, progress: tuple[float, float]) -> Asset | None:
-        """Return the asset of the copy whose bits are in the leak; None where there are none, or of nobody here."""
-        if not self._keys:
-            return None
+        """Return the asset of the copy whose bits are in the leak; None where there are none, or of nobody here.
+
+        Without any key, too, the look says of which kind the leak is.
+        """
         facts, _ = self._run(READ_BITS, {"input": self.leak}, {"keys": self._keys}, progress)
         issue = self.issues.of_payload(int(str(facts["payload"]), 16)) if facts.get("payload") else None
         if issue is None or self.scope not in (None, issue.owner_id):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from geniequeue.keys import MarkKeys
 from geniequeue.marks.assets import Asset, Assets
 from geniequeue.marks.issues import ISSUES
 from geniequeue.sandbox.inside import Output
@@ -73,3 +74,14 @@ def test_an_asset_that_is_lost_is_noted_and_the_search_goes_on(
     readings = search(looks, monkeypatch)
     assert [each.asset for each in readings if each.copies] == [there]
     assert sorted(looks.lost) == sorted([gone.file_id, changed.file_id])
+
+
+def test_without_any_key_the_search_tells_which_keys_are_missing(
+    case: Case,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept(case)
+    case.services = replace(case.services, settings=replace(case.services.settings, mark_keys=MarkKeys()))
+    looks = case.looks()
+    search(looks, monkeypatch)
+    assert looks.unknown_keys == {CURRENT.id}
