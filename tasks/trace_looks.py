@@ -7,7 +7,7 @@ copies take no memory here; whose they are stays outside.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,13 @@ class Looks:
         if issue is None or self.scope not in (None, issue.owner_id):
             return None
         return self.assets.get(issue.asset_file_id)
+
+    def searched(self) -> tuple[int, Iterable[Asset]]:
+        """Return how many assets may be looked at, and those: of which the scope's jobs have issued copies."""
+        if self.scope is None:
+            return self.assets.count(), self.assets.newest_first()
+        file_ids = self.issues.assets_of(self.scope)
+        return len(file_ids), (asset for each in file_ids if (asset := self.assets.get(each)))
 
     def at(self, asset: Asset, progress: tuple[float, float], *, thorough: bool = True) -> Reading:
         """Look at one asset.

@@ -74,8 +74,9 @@ def _of_unknown(looks: Looks) -> tuple[list[Reading], int]:
     readings = looks.at_one_of_many(first, (BITS_PERCENT, 2 * BITS_PERCENT)) if first else []
     if _accuses(looks, readings, planned):
         return readings, planned
-    total, begin = max(1, looks.assets.count(looks.scope)), 2 * BITS_PERCENT
-    for number, asset in enumerate(looks.assets.newest_first(looks.scope)):
+    total, assets = looks.searched()
+    total, begin = max(1, total), 2 * BITS_PERCENT
+    for number, asset in enumerate(assets):
         if asset.kind != looks.kind or (first is not None and asset.file_id == first.file_id):
             continue
         share = (WORK_DONE_PERCENT - begin) / total

@@ -85,3 +85,13 @@ def test_without_any_key_the_search_tells_which_keys_are_missing(
     looks = case.looks()
     search(looks, monkeypatch)
     assert looks.unknown_keys == {CURRENT.id}
+
+
+def test_an_asset_that_somebody_else_marked_first_is_searched_too(
+    case: Case,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shared, foreign = (kept(case, owner_id=str(uuid.uuid4())) for _ in range(2))
+    [row] = case.records.list_items(ISSUES, {"asset_file_id": foreign.file_id})
+    case.records.update_item(ISSUES, row["id"], {"owner_id": foreign.owner_id})
+    assert [each.asset for each in search(case.looks(), monkeypatch)] == [shared]
