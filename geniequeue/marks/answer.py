@@ -25,7 +25,7 @@ LEAST_TOLD = 1e-300
 """The smallest bound that is told; below, a number of 64 bits soon ends."""
 
 SENTENCES: Mapping[Verdict, str] = {
-    "match": "The leak is the copy that is named.",
+    "match": "The leak is the copy that is named; that says whose copy it was, not who took it.",
     "several": "The leak was made from more than one copy; each that is named went into it.",
     "inconclusive": "Nothing can be said about whose copy this is; it may be an unmarked file, or too little is left.",
     "no_marked_asset": "There is no marked copy on record that this could be compared with.",

@@ -79,6 +79,7 @@ def test_two_fans_make_several_and_one_makes_a_match() -> None:
     assert [each["fan_id"] for each in answer["candidates"]] == ["fan 1", "fan 2"]
     assert answer["candidates"][0]["false_accusation"] == pytest.approx(1000 * math.exp(-450))
     assert answer["registration"]["overlap"] == 0.5
+    assert "not who took it" in answer_of(readings, both[:1], Bound(1000, 1, 10_000))["message"]
 
 
 def test_a_copy_of_a_copy_is_named_with_its_chain_and_not_beside_it() -> None:

@@ -88,6 +88,7 @@ def test_an_answer_is_printed_with_its_chain_its_bound_and_missing_keys(capsys: 
     for words in (
         "match",
         "[red]Bo[/] ← Ada ← a copy of another account",
+        "by chance",
         "below 1e-300",
         "2 copies on record",
         "64% of asset",
