@@ -131,8 +131,7 @@ def _for_sandbox(attempt: Attempt, original: Original, key: MarkKey, trace_id: i
         "asset": original.file_id,
         "trace_id": written(trace_id),
         "key": key.marking.hex(),
-        # what was made here of a marked input has its record, so nobody looks for a mark in it
-        "keys": [] if original.keep else [each.marking.hex() for each in attempt.services.settings.mark_keys.all],
+        "keys": [each.marking.hex() for each in attempt.services.settings.mark_keys.all],
     }
 
 

@@ -17,12 +17,12 @@ PICTURE_PX = (1640, 666)
 
 
 def evidence(
-    looks: Looks, seed: bytes, answer: Mapping[str, Any], readings: Sequence[Reading], accused: Sequence[Accused]
+    looks: Looks, seed: bytes, answer: Mapping[str, Any], readings: Sequence[Reading], named: Sequence[Accused]
 ) -> tuple[Output, ...]:
     """Write the signed bundle; return it, and the picture of the asset that the answer tells the registration of."""
     path = looks.pictures.get(str(answer["asset_file_id"]))
     claims = {
-        **_claims(looks, answer, readings, accused),
+        **_claims(looks, answer, readings, named),
         "picture_sha256": sha256_of(path) if path is not None else None,
     }
     (looks.out_dir / BUNDLE).write_bytes(signed_bundle(claims, seed))
@@ -33,7 +33,7 @@ def evidence(
 
 
 def _claims(
-    looks: Looks, answer: Mapping[str, Any], readings: Sequence[Reading], accused: Sequence[Accused]
+    looks: Looks, answer: Mapping[str, Any], readings: Sequence[Reading], named: Sequence[Accused]
 ) -> dict[str, Any]:
     spec = looks.attempt.run.spec
     return {
@@ -52,8 +52,9 @@ def _claims(
         ],
         "issues": [
             {"issue_id": issue.id, "job_id": issue.job_id, "sha256": sha256_of_issue(issue)}
-            for each in accused
+            for each in named
             for issue in each.chain
+            if looks.scope in (None, issue.owner_id)
         ],
         "answer": answer,
     }

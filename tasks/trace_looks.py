@@ -7,7 +7,7 @@ copies take no memory here; whose they are stays outside.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,15 @@ MAX_PLANE_BYTES = 250_000_000
 log = get_logger(__name__)
 
 
+class AssetLost(ToolError):
+    """What is kept of a marked asset is not as it was; `how` says it."""
+
+    def __init__(self, how: str) -> None:
+        log.error("what is kept of a marked asset is not as it was", how=how)
+        message = f"What is kept of the marked asset is {how}, so nothing can be laid over it; the operators must look."
+        super().__init__(message, reason="plane_lost")
+
+
 class Looks:
     """What a trace may look at, and what its looks took.
 
@@ -38,6 +47,7 @@ class Looks:
         scope: owner whose copies may be compared; None for everybody's, where an administrator asks.
         pictures: by asset, where a picture of the leak laid over it lies.
         unknown_keys: ids of keys that copies were marked with and that the service has no more.
+        lost: files of the assets that a search had to leave out, as what is kept of them is not as it was.
         facts: what the leak was found to be.
         kind: `picture` or `video`, once something has looked at it.
     """
@@ -55,6 +65,7 @@ class Looks:
         self._keys = {key.id: key.marking.hex() for key in attempt.services.settings.mark_keys.all}
         self.pictures: dict[str, Path] = {}
         self.unknown_keys: set[str] = set()
+        self.lost: list[str] = []
         self.facts: dict[str, Any] = {}
         self.kind = ""
         self.peak_memory_bytes, self.wall_s, self.cpu_s = 0, 0.0, 0.0
@@ -65,20 +76,28 @@ class Looks:
         return list(self._keys)
 
     def asset_by_bits(self, progress: tuple[float, float]) -> Asset | None:
-        """Return the asset of the copy whose bits are in the leak; None where there are none, or of nobody here."""
-        if not self._keys:
-            return None
+        """Return the asset of the copy whose bits are in the leak; None where there are none, or of nobody here.
+
+        Without any key, too, the look says of which kind the leak is.
+        """
         facts, _ = self._run(READ_BITS, {"input": self.leak}, {"keys": self._keys}, progress)
         issue = self.issues.of_payload(int(str(facts["payload"]), 16)) if facts.get("payload") else None
         if issue is None or self.scope not in (None, issue.owner_id):
             return None
         return self.assets.get(issue.asset_file_id)
 
+    def searched(self) -> tuple[int, Iterable[Asset]]:
+        """Return how many assets may be looked at, and those: of which the scope's jobs have issued copies."""
+        if self.scope is None:
+            return self.assets.count(), self.assets.newest_first()
+        file_ids = self.issues.assets_of(self.scope)
+        return len(file_ids), (asset for each in file_ids if (asset := self.assets.get(each)))
+
     def at(self, asset: Asset, progress: tuple[float, float], *, thorough: bool = True) -> Reading:
         """Look at one asset.
 
         Raises:
-            ToolError: what is kept of the asset is not there any more, or was changed.
+            AssetLost: what is kept of the asset is not there any more, or was changed.
         """
         copies, counts = self.copies(asset)
         if not copies:
@@ -95,11 +114,19 @@ class Looks:
         }
         facts, picture = self._run(self.attempt.operation.function, inputs, params, progress)
         if facts["plane_sha256"] != asset.plane_sha256:
-            raise _plane_lost("changed")
+            raise AssetLost("changed")
         if picture is not None:
             self.pictures[asset.file_id] = self._kept(picture, asset)
         hits = [(int(str(trace_id), 16), float(score)) for trace_id, score in facts["hits"]]
         return Reading(asset, facts["registration"], hits, sum(counts.values()))
+
+    def at_one_of_many(self, asset: Asset, progress: tuple[float, float], *, thorough: bool = True) -> list[Reading]:
+        """Look at one asset; where it is lost, note that and return no reading."""
+        try:
+            return [self.at(asset, progress, thorough=thorough)]
+        except AssetLost:
+            self.lost.append(asset.file_id)
+            return []
 
     def copies(self, asset: Asset) -> tuple[dict[str, Path], dict[str, int]]:
         """Write the trace ids of an asset's copies into files; return those by role, and by key how many they are."""
@@ -133,7 +160,7 @@ class Looks:
         try:
             self.attempt.patiently(lambda: records.download(file_id, path, max_bytes=max_bytes))
         except RecordForbidden:
-            raise _plane_lost("gone") from None
+            raise AssetLost("gone") from None
         return path
 
     def _run(
@@ -157,9 +184,3 @@ class Looks:
         target = self.out_dir / f"{asset.file_id}.png"
         shutil.move(self._folder / "look" / picture.name, target)
         return target
-
-
-def _plane_lost(how: str) -> ToolError:
-    log.error("what is kept of a marked asset is not as it was", how=how)
-    message = f"What is kept of the marked asset is {how}, so nothing can be laid over it; the operators have to look."
-    return ToolError(message, reason="plane_lost")

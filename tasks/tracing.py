@@ -13,7 +13,7 @@ from pathlib import Path
 from geniequeue.errors import ToolError
 from geniequeue.jobs.outcome import Completed
 from geniequeue.log import get_logger
-from geniequeue.marks.answer import Accused, Bound, Reading, above, answer_of, bound_of, last_of_chains
+from geniequeue.marks.answer import Accused, Bound, Reading, above, answer_of, bound_of, last_of_chains, named_of
 from geniequeue.marks.assets import Asset
 from geniequeue.marks.issues import MAX_CHAIN
 from geniequeue.sandbox.result import SandboxResult
@@ -46,11 +46,11 @@ def perform(attempt: Attempt, folder: Path) -> Completed:
     readings, accused = _with_copies_of_copies(looks, readings, planned)
     bound = _bound(looks, readings, planned)
     unknown = sorted(looks.unknown_keys)
-    found = answer_of(readings, accused, bound, unreadable=bool(unknown))
+    found = answer_of(readings, accused, bound, scope=looks.scope, lost=looks.lost, unreadable=bool(unknown))
     answer = {**found, "keys": looks.key_ids, "unknown_keys": unknown}
     told = {name: answer[name] for name in ("verdict", "assets", "copies", "looks")}
     log.info("leak traced", **told)
-    made = evidence(looks, seed, answer, readings, accused)
+    made = evidence(looks, seed, answer, readings, named_of(accused))
     result = SandboxResult(made, looks.peak_memory_bytes, looks.wall_s, looks.cpu_s)
     return outputs.store(attempt, result, looks.out_dir, answer=answer)
 
@@ -69,17 +69,21 @@ def _of_unknown(looks: Looks) -> tuple[list[Reading], int]:
     """
     planned = looks.issues.count(looks.scope)
     first = looks.asset_by_bits((0.0, BITS_PERCENT))
-    readings = [looks.at(first, (BITS_PERCENT, 2 * BITS_PERCENT))] if first else []
+    if first is not None and first.kind != looks.kind:
+        first = None
+    readings = looks.at_one_of_many(first, (BITS_PERCENT, 2 * BITS_PERCENT)) if first else []
     if _accuses(looks, readings, planned):
         return readings, planned
-    total, begin = max(1, looks.assets.count(looks.scope)), 2 * BITS_PERCENT
-    for number, asset in enumerate(looks.assets.newest_first(looks.scope)):
+    total, assets = looks.searched()
+    total, begin = max(1, total), 2 * BITS_PERCENT
+    for number, asset in enumerate(assets):
         if asset.kind != looks.kind or (first is not None and asset.file_id == first.file_id):
             continue
         share = (WORK_DONE_PERCENT - begin) / total
         here = begin + share * min(number, total - 1)
-        readings.append(looks.at(asset, (here, here + share), thorough=False))
-        if _accuses(looks, readings[-1:], planned):
+        found = looks.at_one_of_many(asset, (here, here + share), thorough=False)
+        readings += found
+        if _accuses(looks, found, planned):
             break
     return readings, planned
 
@@ -93,23 +97,27 @@ def _accuses(looks: Looks, readings: list[Reading], planned: int) -> bool:
 
 
 def _accused(looks: Looks, readings: list[Reading], planned: int) -> list[Accused]:
-    """Return the copies that are named, without those that another one was made from."""
+    """Return the copies that the scores accuse, without those that another one was made from."""
     found = above(readings, _bound(looks, readings, planned))
     issues = looks.issues.of_trace_ids(list(found))
-    named = [Accused(issue, found[issue.trace_id], tuple(looks.issues.chain_of(issue))) for issue in issues]
-    return last_of_chains(named)
+    chain_of, children_of = looks.issues.chain_of, looks.issues.children_of
+    reached = [
+        Accused(issue, found[issue.trace_id], tuple(chain_of(issue)), tuple(children_of(issue.id))) for issue in issues
+    ]
+    return last_of_chains(reached)
 
 
 def _with_copies_of_copies(looks: Looks, readings: list[Reading], planned: int) -> tuple[list[Reading], list[Accused]]:
-    """Look at the copies that were made from a copy which is named, too: the leak may be one of those."""
+    """Look at the copies that were made from an accused one, too: the leak may be one of those."""
     seen = {each.asset.file_id for each in readings}
     accused = _accused(looks, readings, planned)
     for _ in range(MAX_CHAIN):
-        ids = {child.asset_file_id for each in accused for child in looks.issues.children_of(each.issue.id)} - seen
+        ids = {child.asset_file_id for each in accused for child in each.children} - seen
         further: list[Asset] = [asset for each in sorted(ids) if (asset := looks.assets.get(each))]
         seen |= ids
         if not further:
             break
-        readings = [*readings, *(looks.at(asset, (WORK_DONE_PERCENT, WORK_DONE_PERCENT)) for asset in further)]
+        for asset in further:
+            readings = [*readings, *looks.at_one_of_many(asset, (WORK_DONE_PERCENT, WORK_DONE_PERCENT))]
         accused = _accused(looks, readings, planned)
     return readings, accused

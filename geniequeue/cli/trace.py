@@ -91,10 +91,12 @@ def print_answer(job: Job) -> None:
 def _members(answer: dict[str, Any]) -> list[tuple[str, str]]:
     members = [("verdict", f"{answer['verdict']}: {answer['message']}")]
     for each in answer["candidates"]:
-        chain = "".join(f" ← {earlier['fan_id']}" for earlier in reversed(each["chain"][:-1]))
-        bound = f"score {each['score']}, an innocent reaches it with a probability below {each['false_accusation']:.0e}"
+        chain = "".join(
+            f" ← {earlier['fan_id'] or 'a copy of another account'}" for earlier in reversed(each["chain"][:-1])
+        )
+        chance = f"by chance with a probability below {each['false_accusation']:.0e}"
         members.append(("copy of", f"{each['fan_id']}{chain}, issued {each['issued_at']}"))
-        members.append(("", f"{bound}; file {each['copy_file_id']}"))
+        members.append(("", f"score {each['score']}, an innocent reaches it {chance}; file {each['copy_file_id']}"))
     compared = f"{answer['copies']} copies on record, looks {answer['looks']}, threshold {answer['threshold']}"
     members.append(("compared", compared))
     if answer["registration"] is not None:
@@ -141,4 +143,4 @@ def _print_verified(verified: Verified) -> None:
     click.echo(f"leak        sha256 {claims['leak']['sha256']}, {claims['leak']['size_bytes']} bytes")
     click.echo(f"verdict     {claims['answer']['verdict']}")
     for each in claims["answer"]["candidates"]:
-        click.echo(f"copy of     {each['fan_id']}, below {each['false_accusation']:.0e}")
+        click.echo(f"copy of     {each['fan_id']}, by chance below {each['false_accusation']:.0e}")

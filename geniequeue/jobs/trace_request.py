@@ -50,8 +50,8 @@ def item_of_trace(spec: Spec) -> dict[str, Any]:
 def check_asset(service: Records, as_user: Records, spec: Spec, principal: Principal) -> None:
     """Refuse a trace of an asset that is not the caller's.
 
-    An asset is whose jobs have issued copies of it. Of a file that the caller may see and has issued no copy of, the
-    job will say just that.
+    An asset is whose jobs have issued copies of it. Of a file of his own that the caller has issued no copy of, the job
+    will say just that; one that was but shared with him is nothing to him.
 
     Raises:
         RequestRefused: 404, as for a file that does not exist.
@@ -62,9 +62,12 @@ def check_asset(service: Records, as_user: Records, spec: Spec, principal: Princ
     if principal.admin and Assets(service).get(file_id) is not None:
         return
     try:
-        as_user.get_file(file_id)
+        file = as_user.get_file(file_id)
+        if principal.admin or file.uploaded_by == spec.owner_id:
+            return
     except TokenRefused:
         raise
     except RecordForbidden:
-        message = f"asset_file_id: there is no file {file_id} that you may see."
-        raise RequestRefused(404, "not_found", message) from None
+        pass
+    message = f"asset_file_id: there is no file {file_id} that you may trace leaks of."
+    raise RequestRefused(404, "not_found", message)

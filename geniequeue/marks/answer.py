@@ -25,11 +25,16 @@ LEAST_TOLD = 1e-300
 """The smallest bound that is told; below, a number of 64 bits soon ends."""
 
 SENTENCES: Mapping[Verdict, str] = {
-    "match": "The leak is the copy that is named.",
+    "match": "The leak is the copy that is named; that says whose copy it was, not who took it.",
     "several": "The leak was made from more than one copy; each that is named went into it.",
     "inconclusive": "Nothing can be said about whose copy this is; it may be an unmarked file, or too little is left.",
     "no_marked_asset": "There is no marked copy on record that this could be compared with.",
 }
+MOST_LOST = 10
+"""Ids of lost assets that the message names."""
+REMARKED = (
+    "A copy that further copies were made from leaked, or one of those; it cannot be told which, so it is not named."
+)
 
 
 @dataclass(frozen=True)
@@ -84,15 +89,17 @@ class Bound:
 
 @dataclass(frozen=True)
 class Accused:
-    """A copy that is named.
+    """A copy whose score reaches the threshold.
 
     Attributes:
         chain: the copies it was made from, the first one first, and itself.
+        children: the copies that were made from it, whoever owns them.
     """
 
     issue: Issue
     score: float
     chain: tuple[Issue, ...]
+    children: tuple[Issue, ...] = ()
 
 
 def bound_of(readings: Sequence[Reading], traces: int, planned: int = 0) -> Bound:
@@ -120,6 +127,11 @@ def last_of_chains(accused: Sequence[Accused]) -> list[Accused]:
     return sorted((each for each in accused if each.issue.id not in earlier), key=lambda each: -each.score)
 
 
+def named_of(accused: Sequence[Accused]) -> list[Accused]:
+    """Leave out each that copies were made from: the leak may be one of those, which was not or could not be read."""
+    return [each for each in accused if not each.children]
+
+
 def verdict_of(readings: Sequence[Reading], accused: Sequence[Accused], *, unreadable: bool = False) -> Verdict:
     """Return the word for what was found.
 
@@ -128,26 +140,34 @@ def verdict_of(readings: Sequence[Reading], accused: Sequence[Accused], *, unrea
     """
     if not any(each.copies for each in readings):
         return "inconclusive" if unreadable else "no_marked_asset"
-    if not accused:
+    if not named_of(accused):
         return "inconclusive"
     return "match" if len(accused) == 1 else "several"
 
 
 def answer_of(
-    readings: Sequence[Reading], accused: Sequence[Accused], bound: Bound, *, unreadable: bool = False
+    readings: Sequence[Reading],
+    accused: Sequence[Accused],
+    bound: Bound,
+    *,
+    scope: str | None = None,
+    lost: Sequence[str] = (),
+    unreadable: bool = False,
 ) -> dict[str, Any]:
     """Return the answer as the job shows it, in JSON.
 
     Args:
-        accused: none where no score reaches the threshold.
+        scope: owner whose copies may be told of; None for everybody's.
+        lost: files of the assets that nothing could be laid over, as what is kept of them is not as it was.
+        accused: the last of their chains; none where no score reaches the threshold.
         unreadable: as of `verdict_of`.
     """
-    verdict = verdict_of(readings, accused, unreadable=unreadable)
-    shown = _shown(readings, accused)
+    verdict, named = verdict_of(readings, accused, unreadable=unreadable or bool(lost)), named_of(accused)
+    shown = _shown(readings, named)
     return {
         "verdict": verdict,
-        "message": SENTENCES[verdict],
-        "candidates": [_candidate(each, bound) for each in accused],
+        "message": _message(verdict, accused, lost),
+        "candidates": [_candidate(each, bound, scope) for each in named],
         "asset_file_id": shown.asset.file_id if shown else None,
         "registration": dict(shown.registration) if shown and shown.registration else None,
         "copies": bound.copies,
@@ -160,31 +180,43 @@ def answer_of(
     }
 
 
-def _shown(readings: Sequence[Reading], accused: Sequence[Accused]) -> Reading | None:
+def _message(verdict: Verdict, accused: Sequence[Accused], lost: Sequence[str]) -> str:
+    told = [SENTENCES[verdict]]
+    if len(named_of(accused)) < len(accused):
+        told = [REMARKED] if verdict == "inconclusive" else [*told, REMARKED]
+    if lost:
+        names = ", ".join(lost[:MOST_LOST]) + (", …" if len(lost) > MOST_LOST else "")
+        told.append(f"Of {len(lost)} marked assets what is kept is lost, so they could not be looked at: {names}.")
+    return " ".join(told)
+
+
+def _shown(readings: Sequence[Reading], named: Sequence[Accused]) -> Reading | None:
     """Return the reading whose registration is told: of the best candidate's asset, else the best registration."""
-    if accused:
-        asset = accused[0].issue.asset_file_id
+    if named:
+        asset = named[0].issue.asset_file_id
         return next((each for each in readings if each.asset.file_id == asset), None)
     registered = [each for each in readings if each.registration]
     return max(registered, key=lambda each: each.registration["correlation"] if each.registration else 0, default=None)
 
 
-def _candidate(accused: Accused, bound: Bound) -> dict[str, Any]:
+def _candidate(accused: Accused, bound: Bound, scope: str | None) -> dict[str, Any]:
     issue = accused.issue
     return {
-        **_copy(issue),
+        **_copy(issue, scope),
         "asset_file_id": issue.asset_file_id,
         "score": round(accused.score, 2),
         "false_accusation": bound.false_accusation(accused.score),
         "key_id": issue.key_id,
-        "chain": [_copy(each) for each in accused.chain],
+        "chain": [_copy(each, scope) for each in accused.chain],
     }
 
 
-def _copy(issue: Issue) -> dict[str, Any]:
-    return {
+def _copy(issue: Issue, scope: str | None) -> dict[str, Any]:
+    """Return what is told of a copy; of one that another owner's job has issued, all members are null."""
+    told = {
         "fan_id": issue.fan_id,
         "copy_file_id": issue.output_file_id,
         "job_id": issue.job_id,
         "issued_at": issue.issued_at,
     }
+    return told if scope in (None, issue.owner_id) else dict.fromkeys(told)

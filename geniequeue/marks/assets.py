@@ -99,20 +99,16 @@ class Assets:
             return self.get(asset.file_id) or asset
         return asset
 
-    def count(self, owner_id: str | None) -> int:
-        """Return how many assets an owner has, with None everybody together."""
-        return self._service.count_items(ASSETS, _owned_by(owner_id))
+    def count(self) -> int:
+        """Return how many assets there are."""
+        return self._service.count_items(ASSETS)
 
-    def newest_first(self, owner_id: str | None) -> Iterator[Asset]:
-        """Yield an owner's assets, with None everybody's."""
-        where, seen = _owned_by(owner_id), 0
+    def newest_first(self) -> Iterator[Asset]:
+        """Yield everybody's assets."""
+        seen = 0
         while True:
-            rows = self._service.list_items(ASSETS, where, sort=("-created_at", "id"), limit=AT_ONCE, offset=seen)
+            rows = self._service.list_items(ASSETS, sort=("-created_at", "id"), limit=AT_ONCE, offset=seen)
             yield from map(Asset.from_row, rows)
             seen += len(rows)
             if len(rows) < AT_ONCE:
                 return
-
-
-def _owned_by(owner_id: str | None) -> dict[str, Any]:
-    return {"owner_id": owner_id} if owner_id else {}

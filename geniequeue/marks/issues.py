@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,24 +164,37 @@ class Issues:
         Args:
             owner_id: whose copies; None for anybody's.
         """
-        where, seen, size = _copies_of(asset_file_id, owner_id), 0, PAGES[0]
+        for rows in self._pages(_copies_of(asset_file_id, owner_id), ("key_id", "trace_id")):
+            yield [(row["key_id"], int(row["trace_id"], 16)) for row in rows]
+
+    def assets_of(self, owner_id: str) -> list[str]:
+        """Return the files that an owner's jobs have issued copies of, the one with the newest copy first."""
+        found: dict[str, None] = {}
+        for rows in self._pages({"owner_id": owner_id}, ("asset_file_id",)):
+            for row in rows:
+                found.pop(row["asset_file_id"], None)
+                found[row["asset_file_id"]] = None
+        return list(reversed(found))
+
+    def _pages(self, where: Filter, fields: Sequence[str]) -> Iterator[list[Item]]:
+        seen, size = 0, PAGES[0]
         while True:
-            rows, size = self._page(where, seen, size)
+            rows, size = self._page(where, fields, seen, size)
             if rows:
-                yield [(row["key_id"], int(row["trace_id"], 16)) for row in rows]
+                yield rows
             seen += len(rows)
             if len(rows) < size:
                 return
 
-    def _page(self, where: Filter, seen: int, size: int) -> tuple[list[Item], int]:
+    def _page(self, where: Filter, fields: Sequence[str], seen: int, size: int) -> tuple[list[Item], int]:
         """Return a page by age: rows are never removed, and new ones come at the end."""
-        fields, sort = ("key_id", "trace_id"), ("issued_at", "id")
+        sort = ("issued_at", "id")
         try:
             return self._service.list_items(ISSUES, where, sort=sort, limit=size, offset=seen, fields=fields), size
         except RecordInvalid:
             if size == PAGES[-1]:
                 raise
-            return self._page(where, seen, PAGES[-1])
+            return self._page(where, fields, seen, PAGES[-1])
 
     def _find(self, where: Filter, limit: int = PAGES[-1]) -> list[Issue]:
         return [Issue.from_row(row) for row in self._service.list_items(ISSUES, where, limit=limit)]

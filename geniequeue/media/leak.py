@@ -21,7 +21,7 @@ from geniequeue.media.leak_scores import hits_of, shown
 from geniequeue.sandbox.inside import Output, Work
 from geniequeue.watermark.blind import read_blind
 from geniequeue.watermark.plane import luma_of
-from geniequeue.watermark.reading import Registration, read, reference
+from geniequeue.watermark.reading import chips_of, lay, reference
 
 LONGEST_PX = 4096
 LEAST_SIDE_PX = 16
@@ -67,20 +67,18 @@ def trace_leak(work: Work) -> list[Output]:
     if min(leak.shape) < LEAST_SIDE_PX:
         return told(work, {**facts, "registration": None, "hits": []})
     original = reference(plane, (work.params["width_px"], work.params["height_px"]))
+    laid = lay(original, leak, thorough=work.params["thorough"])
+    work.report(0.7)
     hits: list[list[Any]] = []
-    registration: Registration | None = None
-    keys: Mapping[str, str] = work.params["keys"]
+    keys: Mapping[str, str] = work.params["keys"] if laid.registration.accepted else {}
     for number, (key_id, key) in enumerate(keys.items()):
         secret, asset = bytes.fromhex(key), str(work.params["asset"])
-        reading = read(original, leak, secret, asset, thorough=work.params["thorough"])
-        work.report((number + 0.7) / len(keys))
-        registration = reading.registration
-        if registration.accepted:
-            hits += hits_of(reading.chips, secret, asset, work.inputs[f"copies.{key_id}"])
-    facts = {**facts, "registration": shown(registration), "hits": hits}
-    outputs = told(work, facts)
-    if registration is not None and registration.accepted:
-        outputs.append(leak_picture.draw(work.out_dir, rgb, plane, registration))
+        chips = chips_of(original, laid, secret, asset)
+        hits += hits_of(chips, secret, asset, work.inputs[f"copies.{key_id}"])
+        work.report(0.7 + 0.3 * (number + 1) / len(keys))
+    outputs = told(work, {**facts, "registration": shown(laid.registration), "hits": hits})
+    if laid.registration.accepted:
+        outputs.append(leak_picture.draw(work.out_dir, rgb, plane, laid.registration))
     return outputs
 
 

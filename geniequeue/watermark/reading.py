@@ -13,7 +13,7 @@ from geniequeue.watermark.pattern import carrier
 from geniequeue.watermark.registration.features import features
 from geniequeue.watermark.registration.register import PLANE_FEATURES, Match, Original, register
 from geniequeue.watermark.resample import resized, scaling
-from geniequeue.watermark.residual import residual_of
+from geniequeue.watermark.residual import Residual, residual_of
 
 # Wrong registrations reached 0.17 over few pixels, right ones had at least 0.27. Significance is the correlation times
 # the root of the pixels that are compared: wrong ones reached 21, two per cent of a picture has about 90.
@@ -48,6 +48,14 @@ class Reading:
     registration: Registration
 
 
+@dataclass(frozen=True)
+class Laid:
+    """A leak laid on an original, without any key; `residual` is None where the registration was not accepted."""
+
+    registration: Registration
+    residual: Residual | None
+
+
 def reference(plane: Bytes, native_size: tuple[int, int]) -> Reference:
     """Prepare an original once for any number of leaks.
 
@@ -63,6 +71,16 @@ def read(reference: Reference, leak: Field, key: bytes, asset: str, *, thorough:
     """Chips and registration of (H, W) float32 luma 0 to 255 against one asset.
 
     Args:
+        thorough: as of `lay`.
+    """
+    laid = lay(reference, leak, thorough=thorough)
+    return Reading(chips_of(reference, laid, key, asset), laid.registration)
+
+
+def lay(reference: Reference, leak: Field, *, thorough: bool = True) -> Laid:
+    """Register (H, W) float32 luma 0 to 255 to one asset and subtract it, once for any number of keys.
+
+    Args:
         thorough: look for turned pictures without features too, some seconds more when the leak is unrelated.
     """
     side = max(leak.shape)
@@ -70,10 +88,16 @@ def read(reference: Reference, leak: Field, key: bytes, asset: str, *, thorough:
     match = register(reference, np.ascontiguousarray(field(small)), thorough=thorough)
     found = match.alignment
     if found.correlation < LEAST_CORRELATION or found.significance < LEAST_SIGNIFICANCE:
-        return Reading(np.zeros(CHIPS, np.float32), _registration(match, 0.0, leak, accepted=False))
+        return Laid(_registration(match, 0.0, leak, accepted=False), None)
     residual = residual_of(reference.plane, match)
-    chips = soft_chips(reference.plane, residual, carrier(key, asset, reference.plane.shape))
-    return Reading(chips, _registration(match, float(residual.inside.mean()), leak, accepted=True))
+    return Laid(_registration(match, float(residual.inside.mean()), leak, accepted=True), residual)
+
+
+def chips_of(reference: Reference, laid: Laid, key: bytes, asset: str) -> Field:
+    """(4096,) float32 soft chips of a leak that lies on an asset, all 0 where the registration was not accepted."""
+    if laid.residual is None:
+        return np.zeros(CHIPS, np.float32)
+    return soft_chips(reference.plane, laid.residual, carrier(key, asset, reference.plane.shape))
 
 
 def _registration(match: Match, overlap: float, leak: Field, *, accepted: bool) -> Registration:

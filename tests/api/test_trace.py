@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,14 @@ import pytest
 import redis
 
 from geniequeue.config import Settings, load_settings
+from geniequeue.errors import RequestRefused
+from geniequeue.jobs.request import TraceRequest
+from geniequeue.jobs.trace_request import check_asset, trace_spec
 from geniequeue.keys import written_key
 from geniequeue.marks.assets import Asset, Assets
 from geniequeue.marks.evidence import public_key_of
 from geniequeue.marks.issues import Issue, Issues, draw_trace_id, issue_id_of
+from geniequeue.principal import Principal
 from geniequeue.records.embedded import EmbeddedStore
 from tests.accounts import SECRET
 from tests.api.conftest import Api
@@ -88,6 +93,19 @@ def test_whoever_has_sold_copies_may_ask_also_when_the_original_is_gone(api: Api
 def test_an_own_file_without_copies_may_be_asked_about(api: Api) -> None:
     asset = api.person.upload()
     assert api.post(TRACE, {"file_id": api.person.upload(), "asset_file_id": asset}).status_code == 200
+
+
+def test_a_file_that_is_but_shared_with_the_caller_is_answered_404(
+    api: Api, store: EmbeddedStore, other_creator: Person
+) -> None:
+    # in Directus an account may see more files than its own
+    caller, seen = Principal(api.person.user.id, admin=False, token=api.person.token), store.as_service()
+    request = TraceRequest(file_id=api.person.upload(), asset_file_id=other_creator.upload())
+    spec = trace_spec(request, str(uuid.uuid4()), caller.user_id)
+    with pytest.raises(RequestRefused) as caught:
+        check_asset(seen, seen, spec, caller)
+    assert caught.value.status == 404
+    check_asset(seen, seen, spec, replace(caller, admin=True))
 
 
 def test_an_admin_may_ask_about_any_asset(api: Api, store: EmbeddedStore, admin: Person) -> None:

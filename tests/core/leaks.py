@@ -47,14 +47,21 @@ def mark(source: Path, folder: Path, trace_id: int, *, keys: Sequence[bytes] = (
 
 
 def trace(
-    leak: Path, plane: Path, folder: Path, trace_ids: Sequence[int], size: tuple[int, int], **limits: int
+    leak: Path,
+    plane: Path,
+    folder: Path,
+    trace_ids: Sequence[int],
+    size: tuple[int, int],
+    keys: Sequence[bytes] = (KEY,),
+    **limits: int,
 ) -> tuple[Mapping[str, Any], list[Output]]:
     """Trace a leak as the worker has it traced; return what is told, and the outputs."""
     folder.mkdir(parents=True, exist_ok=True)
     copies = folder / "copies"
     copies.write_bytes(np.array(trace_ids, ">u8").tobytes())
-    params = {"asset": ASSET, "width_px": size[0], "height_px": size[1], "keys": {"k": KEY.hex()}, "thorough": False}
-    inputs = {"input": leak, "plane": plane, "copies.k": copies}
+    by_id = {f"k{number}": key.hex() for number, key in enumerate(keys)}
+    params = {"asset": ASSET, "width_px": size[0], "height_px": size[1], "keys": by_id, "thorough": False}
+    inputs = {"input": leak, "plane": plane, **{f"copies.{key_id}": copies for key_id in by_id}}
     outputs = trace_leak(Work(inputs, folder, params, Limits(**limits)))
     return outputs[0].facts, outputs
 

@@ -79,6 +79,7 @@ def test_two_fans_make_several_and_one_makes_a_match() -> None:
     assert [each["fan_id"] for each in answer["candidates"]] == ["fan 1", "fan 2"]
     assert answer["candidates"][0]["false_accusation"] == pytest.approx(1000 * math.exp(-450))
     assert answer["registration"]["overlap"] == 0.5
+    assert "not who took it" in answer_of(readings, both[:1], Bound(1000, 1, 10_000))["message"]
 
 
 def test_a_copy_of_a_copy_is_named_with_its_chain_and_not_beside_it() -> None:
@@ -90,12 +91,47 @@ def test_a_copy_of_a_copy_is_named_with_its_chain_and_not_beside_it() -> None:
     assert [each["fan_id"] for each in candidate["chain"]] == ["fan 1", "fan 2"]
 
 
+def test_of_a_copy_that_another_owner_has_issued_a_chain_shows_that_it_is_there_and_no_more() -> None:
+    foreign = replace(issue(1), owner_id="stranger")
+    named = [accused(issue(2, foreign, asset="copy-1"), 20.0, foreign)]
+    [candidate] = answer_of([reading()], named, Bound(10, 1, 10), scope="owner")["candidates"]
+    assert set(candidate["chain"][0].values()) == {None}
+    assert candidate["chain"][1]["fan_id"] == candidate["fan_id"] == "fan 2"
+    [candidate] = answer_of([reading()], named, Bound(10, 1, 10), scope=None)["candidates"]
+    assert [each["fan_id"] for each in candidate["chain"]] == ["fan 1", "fan 2"]
+
+
+def test_a_copy_that_others_were_made_from_is_not_named_without_one_of_those() -> None:
+    first = issue(1)
+    unread = replace(accused(first, 50.0), children=(issue(2, first, asset="copy-1"),))
+    answer = answer_of([reading()], last_of_chains([unread]), Bound(10, 1, 10))
+    assert (answer["verdict"], answer["candidates"]) == ("inconclusive", [])
+    assert "cannot be told which" in answer["message"]
+    assert "fan" not in json.dumps(answer)
+    # another one that went into the leak is named all the same
+    mixed = answer_of([reading()], last_of_chains([unread, accused(issue(3))]), Bound(10, 1, 10))
+    assert (mixed["verdict"], [each["fan_id"] for each in mixed["candidates"]]) == ("several", ["fan 3"])
+    assert "cannot be told which" in mixed["message"]
+    # where the later copy can be read, it is the one
+    later = accused(issue(2, first, asset="copy-1"), 20.0, first)
+    assert verdict_of([reading()], last_of_chains([unread, later])) == "match"
+
+
 def test_without_a_copy_on_record_there_is_nothing_to_compare() -> None:
     assert verdict_of([], []) == "no_marked_asset"
     unseen = replace(reading(copies=0), registration=None)
     assert verdict_of([unseen], []) == "no_marked_asset"
     # there are some, marked with a key that was lost
     assert verdict_of([unseen], [], unreadable=True) == "inconclusive"
+
+
+def test_assets_that_are_lost_are_told_and_leave_it_open_whether_there_is_a_copy() -> None:
+    answer = answer_of([], [], Bound(0, 1, 10), lost=["one", "another"])
+    assert (answer["verdict"], answer["candidates"]) == ("inconclusive", [])
+    assert "2 marked assets" in answer["message"]
+    assert answer["message"].endswith("one, another.")
+    many = answer_of([], [], Bound(0, 1, 10), lost=[f"file {n}" for n in range(100)])
+    assert len(many["message"]) < 400
 
 
 def test_the_smallest_bound_that_is_told_is_not_zero() -> None:

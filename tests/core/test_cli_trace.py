@@ -23,7 +23,7 @@ ANSWER = {
             "issued_at": "2026-11-27T10:00:00.000Z",
             "score": 47.4,
             "false_accusation": 1e-300,
-            "chain": [{"fan_id": "Ada"}, {"fan_id": "[red]Bo[/]"}],
+            "chain": [{"fan_id": None}, {"fan_id": "Ada"}, {"fan_id": "[red]Bo[/]"}],
         }
     ],
     "asset_file_id": "asset",
@@ -85,5 +85,13 @@ def test_what_is_no_bundle_is_not_genuine(tmp_path: Path) -> None:
 def test_an_answer_is_printed_with_its_chain_its_bound_and_missing_keys(capsys: pytest.CaptureFixture[str]) -> None:
     print_answer({"trace": ANSWER, "outputs": [{"role": "evidence", "path": "/evidence.json"}]})
     told = capsys.readouterr().out
-    for words in ("match", "[red]Bo[/] ← Ada", "below 1e-300", "2 copies on record", "64% of asset", "acfdf5c3"):
+    for words in (
+        "match",
+        "[red]Bo[/] ← Ada ← a copy of another account",
+        "by chance",
+        "below 1e-300",
+        "2 copies on record",
+        "64% of asset",
+        "acfdf5c3",
+    ):
         assert words in told

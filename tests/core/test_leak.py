@@ -12,8 +12,10 @@ import pyvips
 
 from geniequeue.errors import PolicyError
 from geniequeue.marks.answer import Bound
+from geniequeue.media import leak as leak_module
+from geniequeue.watermark.reading import lay
 from tests.core import samples
-from tests.core.leaks import Marked, cropped_half_size, mark, small_sample, trace
+from tests.core.leaks import KEY, OTHER_KEY, Marked, cropped_half_size, mark, small_sample, trace
 from tests.core.pictures import png_bomb
 
 FIRST, SECOND, THIRD = 0x0101_0101_0101_0101, 0xF202_0202_0202_0202, 0x0303_0303_0303_0303
@@ -48,6 +50,16 @@ def test_a_copy_that_was_cropped_shrunk_and_compressed_is_told_apart(copies: lis
     shown = samples.read(tmp_path / "out" / outputs[1].name)
     assert (shown.width, shown.height) == (outputs[1].width_px, outputs[1].height_px)
     assert shown.crop(20, 70, 520, 520).deviate() > 20
+
+
+def test_the_leak_is_laid_over_the_asset_once_for_all_keys(
+    copies: list[Marked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laid = []
+    monkeypatch.setattr(leak_module, "lay", lambda *given, **how: laid.append(lay(*given, **how)) or laid[-1])
+    facts, _ = trace(copies[0].path, copies[0].plane, tmp_path / "out", ALL, SIZE, keys=[OTHER_KEY, KEY])
+    assert named(facts) == [f"{FIRST:016x}"]
+    assert len(laid) == 1
 
 
 def test_a_mirrored_copy_is_told_apart(copies: list[Marked], tmp_path: Path) -> None:

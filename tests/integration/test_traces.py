@@ -136,21 +136,24 @@ def test_row_66_a_copy_is_not_marked_again_unless_that_is_allowed_and_then_its_c
     answer = trace(service, token, output_path(second), asset_file_id=copies.asset)["trace"]
     assert answer["verdict"] == "match"
     assert [each["fan_id"] for each in answer["candidates"][0]["chain"]] == [FANS[0], "fan-9"]
+    # from now on the first copy's mark alone names nobody
+    earlier = trace(service, token, output_path(copies.jobs[0]), asset_file_id=copies.asset)["trace"]
+    assert (earlier["verdict"], earlier["candidates"]) == ("inconclusive", [])
 
 
 def test_row_8_an_asset_of_somebody_else_is_as_good_as_none(
     service: Service, token: str, copies: Copies, photo_small: Path
 ) -> None:
     stranger = service.token("stranger")
-    body = {"file_id": service.upload(stranger, output_path(copies.jobs[0]))}
+    body = {"file_id": service.upload(stranger, output_path(copies.jobs[1]))}
     answer = service.request("POST", "/api/queue/trace", stranger, json={**body, "asset_file_id": copies.asset})
     assert (answer.status, answer.body["error"]) == (404, "not_found")
     # without naming it he learns nothing either, though the leak is a copy
-    job = trace(service, stranger, output_path(copies.jobs[0]))
+    job = trace(service, stranger, output_path(copies.jobs[1]))
     assert (job["trace"]["verdict"], job["trace"]["candidates"]) == ("no_marked_asset", [])
     admin = service.token("root", admin=True)
-    job = trace(service, admin, output_path(copies.jobs[0]), asset_file_id=copies.asset)
-    assert job["trace"]["candidates"][0]["fan_id"] == FANS[0]
+    job = trace(service, admin, output_path(copies.jobs[1]), asset_file_id=copies.asset)
+    assert job["trace"]["candidates"][0]["fan_id"] == FANS[1]
 
 
 def test_of_two_assets_with_the_same_picture_the_one_is_named_whose_copy_leaked(

@@ -14,6 +14,9 @@ from geniequeue.errors import InputError, ToolError, UpstreamError
 from geniequeue.keys import MarkKey, MarkKeys
 from geniequeue.marks.issues import Issue, Issues, draw_trace_id, issue_id_of
 from geniequeue.records.embedded import EmbeddedStore
+from tests.core.test_producer import world  # noqa: F401 - the fixture
+from tests.tasks.test_outputs import services  # noqa: F401 - the fixture
+from tests.tasks.test_trace_looks import CURRENT, Case, case  # noqa: F401 - the fixture
 
 OLD, NEW = MarkKey(b"o" * 32), MarkKey(b"n" * 32)
 
@@ -74,6 +77,15 @@ def test_row_66_a_marked_input_is_refused_unless_that_is_allowed() -> None:
     with pytest.raises(InputError) as caught:
         refuse_marked(replace(original, allow_marked=False))
     assert caught.value.reason == "already_marked"
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_what_is_marked_is_read_before_for_a_mark_teasers_too(case: Case, keep: bool) -> None:  # noqa: F811
+    from tasks.marking import Original, _for_sandbox
+
+    original = Original("file", Path("input"), "fan", {}, allow_marked=True, keep=keep)
+    given = _for_sandbox(case.looks().attempt, original, CURRENT, 1)
+    assert given["keys"] == [CURRENT.marking.hex(), OLD.marking.hex()]
 
 
 def test_doctor_names_missing_keys_and_shows_none(settings: Settings) -> None:
