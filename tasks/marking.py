@@ -75,7 +75,7 @@ def issue_copy(attempt: Attempt, folder: Path, original: Original, before: Sandb
     issues, spec = Issues(attempt.services.records), attempt.run.spec
     standing = issues.of_job(spec.job_id)
     key = marking_key(attempt.services.settings.mark_keys, standing)
-    parent = issues.of_output(str(spec.input_file_id))
+    parent = issues.behind(str(spec.input_file_id))
     if parent is not None:
         refuse_marked(original)
     trace_id = standing.trace_id if standing else draw_trace_id()

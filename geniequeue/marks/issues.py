@@ -17,6 +17,7 @@ from geniequeue.errors import RecordForbidden, RecordInvalid, RecordNotUnique
 from geniequeue.records.protocol import Filter, Item, Records
 
 ISSUES = "watermark_issues"
+_OUTPUTS, _ITEMS = "media_job_outputs", "media_jobs"
 MARK_VERSION = 1
 TRACE_ID_BITS = 64
 PAYLOAD_DIGITS = 12
@@ -109,6 +110,22 @@ class Issues:
     def of_output(self, file_id: str) -> Issue | None:
         """Return the issue of which a file is the copy."""
         return next(iter(self._find({"output_file_id": file_id})), None)
+
+    def behind(self, file_id: str) -> Issue | None:
+        """Return the copy that a file is, or that jobs of ours have made it from, however many one after the other."""
+        for _ in range(MAX_CHAIN):
+            found = self.of_output(file_id)
+            if found is not None:
+                return found
+            rows = self._service.list_items(_OUTPUTS, {"file_id": file_id}, limit=1, fields=("job_id",))
+            try:
+                made_by = self._service.get_item(_ITEMS, rows[0]["job_id"], ("input_file_id",)) if rows else {}
+            except RecordForbidden:
+                return None  # its item was deleted
+            if not made_by.get("input_file_id"):
+                return None
+            file_id = str(made_by["input_file_id"])
+        return None
 
     def of_payload(self, payload: int) -> Issue | None:
         """Return the issue whose trace id begins with these 48 bits."""

@@ -119,3 +119,16 @@ def test_nobody_but_the_service_reads_or_writes_issues_and_assets(service: Recor
         alice.records.list_items("watermark_assets")
     with pytest.raises(RecordForbidden):
         alice.records.create_item(ISSUES, copy_for("fan").as_row())
+
+
+def test_a_file_that_was_made_from_a_copy_leads_to_it(service: Records) -> None:
+    issues, sent = Issues(service), copy_for("fan")
+    issues.record(sent)
+    file_id = sent.output_file_id
+    for _ in range(2):
+        item = {"operation": "crop_image", "status": "completed", "input_file_id": file_id}
+        job_id, file_id = service.create_item("media_jobs", item)["id"], new_id()
+        service.create_item("media_job_outputs", {"job_id": job_id, "attempt": 1, "file_id": file_id})
+    found = issues.behind(file_id)
+    assert found is not None and found.id == sent.id
+    assert issues.behind(new_id()) is None
