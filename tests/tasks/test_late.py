@@ -17,8 +17,7 @@ from geniequeue.jobs.outcome import Cancelled, Completed, Failed, Retry
 from geniequeue.jobs.remains import Remains
 from geniequeue.jobs.view import view_of
 from geniequeue.records.protocol import Records
-from tests.core.test_producer import World, world  # noqa: F401 - the fixture
-from tests.tasks.test_outputs import services  # noqa: F401 - the fixture
+from tests.core.test_producer import World
 
 if TYPE_CHECKING:
     from tasks.attempt import Attempt
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 class Away:
     """Records that are away once, when a result is written; the job is another worker's when they are back."""
 
-    def __init__(self, world: World, run: Run) -> None:  # noqa: F811
+    def __init__(self, world: World, run: Run) -> None:
         self.world, self.run, self.is_away = world, run, True
 
     def __getattr__(self, name: str) -> Any:
@@ -42,7 +41,7 @@ class Away:
         raise RecordsUnavailable("away")
 
 
-def begin_another(world: World, run: Run) -> None:  # noqa: F811
+def begin_another(world: World, run: Run) -> None:
     """Take the lease of a run away, as the sweeper does, and give it to another worker."""
     leases = Leases(world.ledger)
     job = leases.find(run.bull_job_id)
@@ -51,7 +50,7 @@ def begin_another(world: World, run: Run) -> None:  # noqa: F811
     assert isinstance(world.ledger.lease(run, worker="another", lease_s=30), Lease)
 
 
-def begin(world: World, services: Services) -> Attempt:  # noqa: F811
+def begin(world: World, services: Services) -> Attempt:
     from tasks.attempt import Attempt
     from tasks.progress import Progress
 
@@ -64,13 +63,13 @@ def begin(world: World, services: Services) -> Attempt:  # noqa: F811
     return Attempt(run, lease, own, Progress(own, run, lease.attempt))
 
 
-def status_of(world: World, attempt: Attempt) -> str:  # noqa: F811
+def status_of(world: World, attempt: Attempt) -> str:
     return str(world.records.get_item("media_jobs", attempt.run.spec.job_id)["status"])
 
 
 def test_an_attempt_that_loses_its_job_while_nobody_takes_its_end_does_not_cancel_it(
-    world: World,  # noqa: F811
-    services: Services,  # noqa: F811
+    world: World,
+    services: Services,
 ) -> None:
     from tasks.media import MediaJob
 
@@ -82,8 +81,8 @@ def test_an_attempt_that_loses_its_job_while_nobody_takes_its_end_does_not_cance
 
 
 def test_an_attempt_whose_job_is_cancelled_while_nobody_takes_its_end_cancels_it(
-    world: World,  # noqa: F811
-    services: Services,  # noqa: F811
+    world: World,
+    services: Services,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from tasks.media import MediaJob
@@ -95,8 +94,8 @@ def test_an_attempt_whose_job_is_cancelled_while_nobody_takes_its_end_cancels_it
 
 
 def test_a_put_off_job_tells_the_reason_as_long_as_it_waits(
-    world: World,  # noqa: F811
-    services: Services,  # noqa: F811
+    world: World,
+    services: Services,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     attempt = begin(world, services)
@@ -122,8 +121,8 @@ def test_a_put_off_job_tells_the_reason_as_long_as_it_waits(
 
 @pytest.mark.parametrize(("handing_back", "words"), [(True, "its worker ends"), (False, "did not complete")])
 def test_a_job_that_is_handed_back_is_not_said_to_be_cancelled(
-    world: World,  # noqa: F811
-    services: Services,  # noqa: F811
+    world: World,
+    services: Services,
     monkeypatch: pytest.MonkeyPatch,
     handing_back: bool,
     words: str,
@@ -137,8 +136,8 @@ def test_a_job_that_is_handed_back_is_not_said_to_be_cancelled(
 
 
 def test_what_a_stale_attempt_wrote_over_is_written_again_and_never_over_a_later_round(
-    world: World,  # noqa: F811
-    services: Services,  # noqa: F811
+    world: World,
+    services: Services,
 ) -> None:
     from tasks.late import undo_late_writes
 
@@ -159,8 +158,8 @@ def test_what_a_stale_attempt_wrote_over_is_written_again_and_never_over_a_later
 
 
 def test_a_file_that_a_stale_attempt_stored_after_its_row_was_removed_is_removed(
-    world: World,  # noqa: F811
-    services: Services,  # noqa: F811
+    world: World,
+    services: Services,
     tmp_path: Path,
 ) -> None:
     from tasks.late import undo_late_writes
@@ -180,7 +179,7 @@ def test_a_file_that_a_stale_attempt_stored_after_its_row_was_removed_is_removed
     assert world.records.get_file(ids[1]).filesize == 4
 
 
-def test_a_run_that_has_ended_and_is_not_closed_is_not_missing(world: World) -> None:  # noqa: F811
+def test_a_run_that_has_ended_and_is_not_closed_is_not_missing(world: World) -> None:
     job_id = world.item()
     world.accept(job_id)
     world.work(job_id, Completed({}))

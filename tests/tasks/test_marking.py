@@ -14,9 +14,7 @@ from geniequeue.errors import InputError, ToolError, UpstreamError
 from geniequeue.keys import MarkKey, MarkKeys
 from geniequeue.marks.issues import Issue, Issues, draw_trace_id, issue_id_of
 from geniequeue.records.embedded import EmbeddedStore
-from tests.core.test_producer import world  # noqa: F401 - the fixture
-from tests.tasks.test_outputs import services  # noqa: F401 - the fixture
-from tests.tasks.test_trace_looks import CURRENT, Case, case  # noqa: F401 - the fixture
+from tests.tasks.test_trace_looks import CURRENT, Case
 
 OLD, NEW = MarkKey(b"o" * 32), MarkKey(b"n" * 32)
 
@@ -80,7 +78,7 @@ def test_row_66_a_marked_input_is_refused_unless_that_is_allowed() -> None:
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_what_is_marked_is_read_before_for_a_mark_teasers_too(case: Case, keep: bool) -> None:  # noqa: F811
+def test_what_is_marked_is_read_before_for_a_mark_teasers_too(case: Case, keep: bool) -> None:
     from tasks.marking import Original, _for_sandbox
 
     original = Original("file", Path("input"), "fan", {}, allow_marked=True, keep=keep)

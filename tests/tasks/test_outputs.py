@@ -14,7 +14,7 @@ from geniequeue.jobs.job import Lease
 from geniequeue.jobs.leases import Leases
 from geniequeue.jobs.outcome import Completed
 from tests.accounts import SECRET
-from tests.core.test_producer import World, world  # noqa: F401 - the fixture
+from tests.core.test_producer import World
 
 if TYPE_CHECKING:
     from tasks.attempt import Attempt
@@ -27,7 +27,7 @@ WORK = {"of": 1, "input": {"format_in": "jpeg"}, "work_s": 1.5, "peak_memory_byt
 class Second:
     """The second attempt of a job, and what the first one left."""
 
-    def __init__(self, world: World, services: Services, folder: Path) -> None:  # noqa: F811
+    def __init__(self, world: World, services: Services, folder: Path) -> None:
         self.records, self.folder = world.records, folder
         self.job_id = world.item()
         world.accept(self.job_id)
@@ -66,7 +66,7 @@ class Second:
 
 
 @pytest.fixture
-def services(world: World, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Services:  # noqa: F811
+def services(world: World, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Services:
     """What a task has, on the world's store and ledger; the tasks' package reads its settings when it is imported."""
     values = {"VAR_DIR": str(world.root), "REDIS_URL": redis_url, "DIRECTUS_SECRET": SECRET}
     for name, value in values.items():
@@ -86,7 +86,7 @@ def services(world: World, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> S
 
 
 @pytest.fixture
-def second(world: World, services: Services, tmp_path: Path) -> Second:  # noqa: F811
+def second(world: World, services: Services, tmp_path: Path) -> Second:
     folder = tmp_path / "in"
     folder.mkdir()
     return Second(world, services, folder)

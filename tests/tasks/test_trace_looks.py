@@ -14,8 +14,7 @@ from geniequeue.jobs.job import Lease
 from geniequeue.keys import MarkKey, MarkKeys
 from geniequeue.marks.assets import Asset, Assets
 from geniequeue.marks.issues import ISSUES, Issue, Issues, draw_trace_id, issue_id_of, written
-from tests.core.test_producer import World, world  # noqa: F401 - the fixture
-from tests.tasks.test_outputs import services  # noqa: F401 - the fixture
+from tests.core.test_producer import World
 
 if TYPE_CHECKING:
     from tasks.services import Services
@@ -46,7 +45,7 @@ def ids_in(path: Path) -> set[bytes]:
 class Case:
     """A trace that somebody asked for, and an asset of his."""
 
-    def __init__(self, world: World, services: Services, folder: Path) -> None:  # noqa: F811
+    def __init__(self, world: World, services: Services, folder: Path) -> None:
         self.records, self.folder = world.records, folder
         (folder / "in").mkdir()
         job_id = world.item()
@@ -75,7 +74,7 @@ class Case:
 
 
 @pytest.fixture
-def case(world: World, services: Services, tmp_path: Path) -> Case:  # noqa: F811
+def case(world: World, services: Services, tmp_path: Path) -> Case:
     folder = tmp_path / "job"
     folder.mkdir()
     return Case(world, services, folder)
@@ -94,7 +93,7 @@ def test_copies_are_sorted_by_the_keys_that_marked_them_and_a_lost_key_is_told(c
         assert {trace_id.hex() for trace_id in ids_in(paths[f"copies.{key.id}"])} == kept
 
 
-def test_an_administrator_compares_everybodys_copies(case: Case, world: World) -> None:  # noqa: F811
+def test_an_administrator_compares_everybodys_copies(case: Case, world: World) -> None:
     foreign = case.row(CURRENT, owner_id=str(uuid.uuid4()))
     case.records.create_items(ISSUES, [case.row(CURRENT), foreign])
     looks = case.looks()
@@ -108,7 +107,7 @@ def test_a_look_at_an_asset_without_copies_asks_nobody(case: Case) -> None:
     assert (reading.copies, reading.accepted, reading.hits) == (0, False, ())
 
 
-def test_a_hundred_thousand_copies_are_listed_in_bounded_memory(case: Case, world: World) -> None:  # noqa: F811
+def test_a_hundred_thousand_copies_are_listed_in_bounded_memory(case: Case, world: World) -> None:
     case.records.create_items(ISSUES, [case.row(CURRENT, trace_id=written(0))])
     with sqlite3.connect(world.root / "records.sqlite3") as database:
         database.execute(COPY_MANY, (MANY - 1,))

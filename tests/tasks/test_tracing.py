@@ -14,9 +14,7 @@ from geniequeue.marks.assets import Asset, Assets
 from geniequeue.marks.issues import ISSUES
 from geniequeue.sandbox.inside import Output
 from geniequeue.sandbox.result import SandboxResult
-from tests.core.test_producer import world  # noqa: F401 - the fixture
-from tests.tasks.test_outputs import services  # noqa: F401 - the fixture
-from tests.tasks.test_trace_looks import CURRENT, Case, case  # noqa: F401 - the fixture
+from tests.tasks.test_trace_looks import CURRENT, Case
 
 if TYPE_CHECKING:
     from geniequeue.marks.answer import Reading
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 SEEN = {"accepted": False, "looks": 1, "correlation": 0.1}
 
 
-def kept(case: Case, **given: Any) -> Asset:  # noqa: F811
+def kept(case: Case, **given: Any) -> Asset:
     """Put an asset on record, with its plane and a copy."""
     asset = replace(case.asset, file_id=str(uuid.uuid4()), plane_file_id=str(uuid.uuid4()), **given)
     upload(case, asset.plane_file_id)
@@ -33,7 +31,7 @@ def kept(case: Case, **given: Any) -> Asset:  # noqa: F811
     return Assets(case.records).record(asset)
 
 
-def upload(case: Case, file_id: str) -> None:  # noqa: F811
+def upload(case: Case, file_id: str) -> None:
     source = case.folder / "plane.png"
     source.write_bytes(b"plane")
     case.records.upload(source, file_id=file_id, filename="plane.png", mime="image/png", owner_id=case.owner_id)
@@ -55,7 +53,7 @@ def search(looks: Looks, monkeypatch: pytest.MonkeyPatch, **bits: str) -> list[R
 
 
 def test_the_picture_that_a_marked_videos_bits_are_in_is_not_laid_over_the_video(
-    case: Case,  # noqa: F811
+    case: Case,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     video, picture = kept(case, kind="video"), kept(case)
@@ -65,7 +63,7 @@ def test_the_picture_that_a_marked_videos_bits_are_in_is_not_laid_over_the_video
 
 
 def test_an_asset_that_is_lost_is_noted_and_the_search_goes_on(
-    case: Case,  # noqa: F811
+    case: Case,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     there, gone, changed = kept(case), kept(case), kept(case, plane_sha256="11" * 32)
@@ -77,7 +75,7 @@ def test_an_asset_that_is_lost_is_noted_and_the_search_goes_on(
 
 
 def test_without_any_key_the_search_tells_which_keys_are_missing(
-    case: Case,  # noqa: F811
+    case: Case,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kept(case)
@@ -88,7 +86,7 @@ def test_without_any_key_the_search_tells_which_keys_are_missing(
 
 
 def test_an_asset_that_somebody_else_marked_first_is_searched_too(
-    case: Case,  # noqa: F811
+    case: Case,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shared, foreign = (kept(case, owner_id=str(uuid.uuid4())) for _ in range(2))
