@@ -1,4 +1,4 @@
-"""Fixtures that the tests of tasks share: records and queues as the producer has them, services of a worker, a trace."""
+"""Fixtures that tests of tasks share: records and queues as the producer has them, services of a worker, a trace."""
 
 from tests.core.test_producer import world
 from tests.tasks.test_outputs import services
