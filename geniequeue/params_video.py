@@ -57,7 +57,7 @@ class CompressVideoParams(ParamsSchema):
     target_size_mb = StrictFloat(validate=validate.Range(0, 4096, min_inclusive=False))
     bitrate_kbps = StrictInteger(validate=validate.Range(50, 100_000))
     codec = fields.String(load_default="h264", validate=validate.OneOf(CODECS))
-    preset = fields.String(load_default="medium", validate=validate.OneOf(PRESETS))
+    preset = fields.String(load_default="fast", validate=validate.OneOf(PRESETS))
 
     @validates_schema
     def _one_goal(self, data: Mapping[str, Any], **_: Any) -> None:

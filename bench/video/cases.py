@@ -55,6 +55,6 @@ import sys
 from moviepy import CompositeVideoClip, ImageClip, VideoFileClip, concatenate_videoclips, vfx
 with VideoFileClip(sys.argv[1]) as clip:
     made = {expression}
-    made.write_videofile(sys.argv[2], codec="libx264", preset="medium", audio_codec="aac", logger=None,
+    made.write_videofile(sys.argv[2], codec="libx264", preset="{preset}", audio_codec="aac", logger=None,
                          ffmpeg_params=["-crf", "{crf}", "-pix_fmt", "yuv420p"])
 """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from bench.video.process import Took
+from bench.video.process import Took, run
 from geniequeue.media import compress, ffmpeg, footage_mark, join, remake, teaser, trim, video
 from geniequeue.media.mark import apply_watermark
 from geniequeue.operations import OPERATIONS
@@ -76,19 +77,9 @@ class Jobs:
         """Run an operation without the sandbox, as on a machine with so many processors; return its largest process."""
         folder = self.folder / "peak"
         folder.mkdir(exist_ok=True)
-        work = Work(self._roles(inputs), folder, OPERATIONS[name].load_params(params))
-        pid = os.fork()
-        if not pid:
-            try:
-                with patch.object(os, "sched_getaffinity", lambda _pid: set(range(threads))):
-                    FUNCTIONS[name](work)
-                os._exit(0)
-            finally:
-                os._exit(1)
-        _pid, status, usage = os.wait4(pid, 0)
-        if status:
-            raise SystemExit(f"{name} failed")
-        return usage.ru_maxrss / 1024
+        roles = {role: str(path) for role, path in self._roles(inputs).items()}
+        asked = {"name": name, "params": params, "inputs": roles, "out_dir": str(folder), "threads": threads}
+        return run([sys.executable, "-m", "bench.video.alone", json.dumps(asked)]).peak_mib
 
     def command(self, name: str, params: Mapping[str, Any]) -> list[str]:
         """Return the ffmpeg of a job that encodes: the same inputs, filters and settings, without its proof."""

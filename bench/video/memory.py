@@ -28,7 +28,7 @@ CASES: tuple[tuple[str, str, Mapping[str, Any], int], ...] = (
 
 def measure(jobs: Jobs, *, quick: bool) -> Iterator[str]:
     """Yield one line for each operation."""
-    footage(jobs.source, 1.0 if quick else SECONDS, (640, 360) if quick else SIZE)
+    footage(jobs.source, SECONDS, (640, 360) if quick else SIZE)
     yield f"peak of a 4K source by processors (aim {MAX_MIB} MiB)"
     for name, operation, params, clips in CASES:
         inputs = [jobs.source] * clips if clips > 1 else []

@@ -9,6 +9,7 @@ from bench.video.cases import CASES, MOVIEPY, Case
 from bench.video.job import Jobs
 from bench.video.process import Took, bare, middle, peak_mib, run, seconds
 from bench.video.sources import footage
+from geniequeue.media.encoding import DEFAULT_PRESET
 
 MAX_RATIO = 1.05
 ROUNDS = 3
@@ -34,7 +35,7 @@ def measure(jobs: Jobs, *, quick: bool) -> Iterator[str]:
 def _moviepy(jobs: Jobs, case: Case) -> Took:
     mark = jobs.folder / "mark.png"
     bare("-f", "lavfi", "-i", "color=white@0.7:s=288x60,format=rgba", "-frames:v", "1", str(mark))
-    script = MOVIEPY.format(expression=case.moviepy.replace("MARK", str(mark)), crf=case.crf)
+    script = MOVIEPY.format(expression=case.moviepy.replace("MARK", str(mark)), crf=case.crf, preset=DEFAULT_PRESET)
     named = jobs.source.with_suffix(".mp4")
     named.unlink(missing_ok=True)
     named.hardlink_to(jobs.source)

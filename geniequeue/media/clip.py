@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -128,14 +129,17 @@ def probe(path: Path, limits: Limits) -> Clip:
     if container.sound_only:
         raise _no_video()
     source = Source(path, container.demuxer, limits.max_video_pixels)
-    tracks = listed(source, limits)
+    # Each takes longer to start than to work, so the second one starts meanwhile.
+    with ThreadPoolExecutor(1) as pool:
+        looked = pool.submit(look_at, source, limits)
+        tracks = listed(source, limits)
     video = next((track for track in tracks if track.kind == "video"), None)
     if video is None or not video.pts:
         raise _no_video()
     sound = next((track for track in tracks if track.kind == "audio" and track.pts and track.sample_rate), None)
     if video.beside:
         source = replace(source, decoder=_ALPHA_DECODERS.get(video.codec))
-    look = look_at(source, limits)
+    look = look_at(source, limits) if source.decoder else looked.result()
     source = replace(source, pixels=look.width_px * look.height_px)
     return Clip(source, container, video, look, sound, _facts(container, video, look, sound))
 
@@ -172,8 +176,14 @@ def listed(
     return tracks
 
 
-def look_at(source: Source, limits: Limits) -> Look:
+def look_at(
+    source: Source, limits: Limits, *, further: Sequence[str] = (), on_line: Callable[[str], None] = lambda _line: None
+) -> Look:
     """Decode the first frame and say what it looks like.
+
+    Args:
+        further: arguments of a further output, to standard output.
+        on_line: takes the lines of that output.
 
     Raises:
         InputError: it does not decode.
@@ -183,17 +193,18 @@ def look_at(source: Source, limits: Limits) -> Look:
     name = f"showinfo@{secrets.token_hex(8)}"
     heard: list[str] = []
     try:
-        for _ in ffmpeg.lines(
+        for line in ffmpeg.lines(
             [
                 *("-loglevel", "level+info"),
                 *source.arguments(),
                 *("-map", "0:V:0", "-map_metadata", "-1", "-frames:v", "1"),
                 *("-vf", name, "-f", "null", "-"),
+                *further,
             ],
             cwd=source.path.parent,
             on_complaint=heard.append,
         ):
-            pass
+            on_line(line)
     except FfmpegFailed as error:
         raise _why_not(error) from error
     facts: dict[str, str] = {}

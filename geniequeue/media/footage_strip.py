@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,14 +17,17 @@ from pathlib import Path
 from geniequeue.errors import InputError, ToolError, VerifyError
 from geniequeue.media import clip as clips
 from geniequeue.media import encoding, ffmpeg, footage, movie_boxes, movie_copy, packets
+from geniequeue.media.clip import Look
 from geniequeue.media.ffmpeg import FfmpegFailed, Source
 from geniequeue.media.movie_copy import Movie
 from geniequeue.media.pieces import Broken
 from geniequeue.media.progress import Progress
-from geniequeue.sandbox.inside import Output, Work
+from geniequeue.sandbox.inside import Limits, Output, Work
 
 _HEAD_BYTES = 64
 _MAPS = ("0:V?", "0:a?")
+# Not a packet: what is said about them is enough.
+_TAGS = ("-map", "0", "-c", "copy", "-t", "0", "-fflags", "+bitexact", "-f", "ffmetadata", "pipe:1")
 _COPIED, _MOVED = 0.6, 0.95
 _SAME_DURATION_S = 0.1
 # What ffmpeg says of every file of a kind, whoever made it.
@@ -117,15 +120,15 @@ def _moved(source: Source, movie: Movie, work: Work, progress: Progress) -> Outp
         packets.check_duration(track.duration_s, work.limits)
         packets.check_frames(track.samples if track.pictures else 0, work.limits)
     made = work.out_dir / f"output.{_MP4.extension}"
-    # ffmpeg takes longer to start than to look: it does so while the file is copied, and while the copy is read
+    # ffmpeg takes longer to start than to look: it does so while the file is copied
     with ThreadPoolExecutor(1) as pool:
         before = pool.submit(clips.look_at, source, work.limits)
         movie_copy.copied(source.path, movie, made, progress.part(0.0, _MOVED, movie.size_bytes, in_time=False))
         look, copy = before.result(), Source(made, source.demuxer, source.max_pixels)
-        after = pool.submit(clips.look_at, copy, work.limits)
         with _read_back():
-            _check_nothing_left(copy, _MP4, len(movie.tracks))
-            if after.result() != look:
+            after, tags = _looked(copy, work.limits)
+            _check_nothing_left(copy, _MP4, len(movie.tracks), tags)
+            if after != look:
                 raise _changed()
     progress.tell(1.0)
     video = next(track for track in movie.tracks if track.pictures)
@@ -145,8 +148,8 @@ def _moved(source: Source, movie: Movie, work: Work, progress: Progress) -> Outp
     )
 
 
-def _check_nothing_left(copy: Source, target: Target, tracks: int) -> None:
-    left = _tags(copy)
+def _check_nothing_left(copy: Source, target: Target, tracks: int, tags: list[str]) -> None:
+    left = list(tags)
     if target.muxer in ("mp4", "mov"):
         left += movie_boxes.left_over(copy.path, tracks)
     if left:
@@ -232,8 +235,8 @@ def _proved(
         pairs = zip(before, after, strict=True)
         if len(after) != len(before) or not all(_same(a, b, exact=not _is_cleaned(a, plan)) for a, b in pairs):
             raise _changed()
-        _check_nothing_left(copy, plan.target, len(before))
-        look = clips.look_at(copy, work.limits) if video else None
+        look, tags = _looked(copy, work.limits) if video else (None, _tags(copy))
+        _check_nothing_left(copy, plan.target, len(before), tags)
     return Output(
         name=copy.path.name,
         mime=plan.target.mime,
@@ -278,13 +281,19 @@ def _same(before: packets.Track, after: packets.Track, *, exact: bool) -> bool:
     )
 
 
+def _looked(source: Source, limits: Limits) -> tuple[Look, list[str]]:
+    """Return what its first frame looks like and its tags, in one run."""
+    lines: list[str] = []
+    look = clips.look_at(source, limits, further=_TAGS, on_line=lines.append)
+    return look, _strange(lines)
+
+
 def _tags(source: Source) -> list[str]:
-    """Return the tags that ffmpeg finds in a file, but those that every file of its kind has."""
-    arguments = [
-        *source.arguments(),
-        # Not a packet: what is said about them is enough.
-        *("-map", "0", "-c", "copy", "-t", "0", "-fflags", "+bitexact"),
-        *("-f", "ffmetadata", "pipe:1"),
-    ]
-    lines = [line for line in ffmpeg.lines(arguments, cwd=source.path.parent) if line and line[0] not in ";#"]
-    return [line for line in lines if line != "[STREAM]" and not _OF_THE_CONTAINER.fullmatch(line)]
+    """Return the tags of a file without pictures."""
+    return _strange(ffmpeg.lines([*source.arguments(), *_TAGS], cwd=source.path.parent))
+
+
+def _strange(lines: Iterable[str]) -> list[str]:
+    """Leave out of the tags that ffmpeg finds those that every file of a kind has."""
+    told = (line for line in lines if line and line[0] not in ";#" and line != "[STREAM]")
+    return [line for line in told if not _OF_THE_CONTAINER.fullmatch(line)]

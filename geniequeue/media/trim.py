@@ -7,6 +7,7 @@ is already on screen at `start` stays too, so that the cut does not begin with n
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from geniequeue.errors import InputError
@@ -166,8 +167,10 @@ def _copied(work: Work, clip: Clip, span: Span, progress: Progress, facts: dict[
         ffmpeg.run(arguments, cwd=work.out_dir, on_time=copied)
         copy = Source(path, footage.MP4.demuxer, clip.source.max_pixels)
         on_bytes = progress.part(_COPIED, 1.0, path.stat().st_size, in_time=False)
-        tracks = clips.listed(copy, work.limits, on_bytes=on_bytes)
-        look = clips.look_at(copy, work.limits)
+        with ThreadPoolExecutor(1) as pool:
+            looked = pool.submit(clips.look_at, copy, work.limits)
+            tracks = clips.listed(copy, work.limits, on_bytes=on_bytes)
+        look = looked.result()
     except (FfmpegFailed, InputError):
         return None
     made = Made(tracks[0], tracks[1] if len(tracks) > 1 else None)
