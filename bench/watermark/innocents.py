@@ -16,7 +16,7 @@ from bench.watermark.photographs import PHOTOGRAPHS
 from geniequeue.watermark.scoring import scores
 
 COPIES, TRACES, SCORES = 1000, 20_000, 20_000_000
-PLOT = Path(__file__).resolve().parent.parent / "results" / "watermark-innocents.png"
+PLOT = "watermark-innocents.png"
 LEVELS = np.arange(0, 8, 0.1)
 
 
@@ -40,7 +40,7 @@ def varied(base: list[NDArray[np.float32]], count: int) -> Iterable[NDArray[np.f
         yield (mixed * (rng.random(first.shape) < rng.uniform(0.05, 1))).astype(np.float32)
 
 
-def run(*, quick: bool = False) -> Iterable[str]:
+def run(folder: Path, *, quick: bool = False) -> Iterable[str]:
     """Accused, the highest score, and the tail beside the bound."""
     cv2.setNumThreads(1)
     chosen, traces = (range(0, len(PHOTOGRAPHS), 5), 4_000) if quick else (range(len(PHOTOGRAPHS)), TRACES)
@@ -57,11 +57,11 @@ def run(*, quick: bool = False) -> Iterable[str]:
         share, bound = counts[round(level * 10)] / total, math.exp(-(level**2) / 2)
         below = f"{bound / share:.0f} times below" if share else "none seen"
         yield f"  z >= {level:.0f}: {share:.2e}, bound {bound:.2e}, {below}"
-    draw(counts / total)
-    yield f"drawn in {PLOT.name}"
+    draw(counts / total, folder / PLOT)
+    yield f"drawn in {PLOT}"
 
 
-def draw(shares: NDArray[np.float64]) -> None:
+def draw(shares: NDArray[np.float64], path: Path) -> None:
     """The measured tail (dots) under the bound (line), log scale from 1 to 1e-8."""
     width, height, left, top = 720, 480, 70, 30
     canvas = np.full((height, width, 3), 255, np.uint8)
@@ -85,4 +85,4 @@ def draw(shares: NDArray[np.float64]) -> None:
             cv2.circle(canvas, place(float(level), float(share)), 3, (120, 60, 20), -1, cv2.LINE_AA)
     said = "share of wrong ids with a score of z or more (dots) under exp(-z*z/2) (line)"
     cv2.putText(canvas, said, (left, height - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (60, 60, 60), 1, cv2.LINE_AA)
-    cv2.imwrite(str(PLOT), canvas)
+    cv2.imwrite(str(path), canvas)
