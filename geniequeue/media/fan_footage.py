@@ -58,9 +58,9 @@ def mark_footage(work: Work) -> list[Output]:
     found = mark_inside(clip, work.params["keys"], work.out_dir)
     progress = Progress(replace(work, report=lambda share: work.report(ENCODED_SHARE * share)))
     progress.tell(remake.PROBED)
-    size, small = filters.even(*clip.look.shown), _thumbnail_size(clip)
+    size, small = filters.even(*clip.look.shown), thumbnail_size(clip)
     try:
-        plan = _plan(work, clip, size, small)
+        plan = planned(work, clip, size, small)
         [output] = remake.remake(work, plan, [clip.source], progress, facts=clip.facts)
         pictures = np.fromfile(work.out_dir / _THUMBS, np.uint8).reshape(-1, small[1], small[0])
     finally:
@@ -101,13 +101,23 @@ def _thumbnails(pictures: Bytes) -> Thumbnails:
     return Thumbnails([n / PER_SECOND for n in range(len(pictures))], pictures)
 
 
-def _thumbnail_size(clip: Clip) -> tuple[int, int]:
+def thumbnail_size(clip: Clip) -> tuple[int, int]:
+    """Return width and height of the thumbnails that are kept of a clip."""
     width, height = clip.look.shown
     share = SIDE_PX / max(width, height)
     return max(1, round(width * share)), max(1, round(height * share))
 
 
-def _plan(work: Work, clip: Clip, size: tuple[int, int], small: tuple[int, int]) -> remake.Plan:
+def planned(work: Work, clip: Clip, size: tuple[int, int], small: tuple[int, int]) -> remake.Plan:
+    """Write the pictures of the mark and plan the encode that lays them over and keeps the thumbnails.
+
+    Args:
+        size: width and height of the copy, even.
+        small: of a thumbnail.
+
+    Raises:
+        InputError: the video cannot carry a mark.
+    """
     params = work.params
     marks, thumbs = work.out_dir / _MARKS, work.out_dir / _THUMBS
     key, trace_id = bytes.fromhex(params["key"]), int(params["trace_id"], 16)
