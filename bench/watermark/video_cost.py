@@ -8,10 +8,11 @@ from pathlib import Path
 
 from bench.video.process import Took, cpu_seconds, middle, run, seconds
 from bench.video.sources import footage
+from bench.watermark.film import marked
 from bench.watermark.marked import KEY, LEAKED
-from geniequeue.media import fan_footage, ffmpeg, filters, remake
+from geniequeue.media import ffmpeg, filters, remake
 from geniequeue.media.clip import Clip, probe
-from geniequeue.sandbox.inside import Limits, Work
+from geniequeue.sandbox.inside import Limits
 
 MAX_RATIO = 1.15
 ROUNDS, SECONDS, QUICK_SECONDS = 3, 20.0, 4.0
@@ -24,7 +25,7 @@ def measure(*, quick: bool) -> Iterator[str]:
         folder = Path(name)
         footage(folder / "input", length_s)
         clip = probe(folder / "input", Limits())
-        plans = {"without": plain(clip), "marked": marked(clip, folder)}
+        plans = {"without": plain(clip), "marked": marked(clip, folder, KEY, "asset", LEAKED)}
         took: dict[str, list[Took]] = {which: [] for which in plans}
         for _ in range(rounds):
             for which, plan in plans.items():
@@ -49,11 +50,3 @@ def plain(clip: Clip) -> remake.Plan:
     """What delivers the clip as it is: neither mark nor thumbnails."""
     shown = clip.look.shown
     return remake.plan_of(clip, filters.chain(filters.prepared(clip), filters.delivered(*shown)), filters.even(*shown))
-
-
-def marked(clip: Clip, folder: Path) -> remake.Plan:
-    """What the worker runs, with its pictures of the mark and its thumbnails."""
-    params = {"key": KEY.hex(), "asset": "asset", "trace_id": f"{LEAKED:016x}", "strength": 1.0}
-    work = Work({"input": clip.source.path}, folder, params)
-    size = filters.even(*clip.look.shown)
-    return fan_footage.planned(work, clip, size, fan_footage.thumbnail_size(clip))
