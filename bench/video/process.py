@@ -15,10 +15,14 @@ from geniequeue.media import ffmpeg
 
 @dataclass(frozen=True)
 class Took:
-    """What one run took: wall clock, and the resident size of the largest process at its largest."""
+    """What one run took: wall clock, the resident size of the largest process at its largest, and time of processors.
+
+    The last is 0 where it was not measured.
+    """
 
     seconds: float
     peak_mib: float
+    cpu_s: float = 0.0
 
 
 def run(command: Sequence[str], cwd: Path | None = None) -> Took:
@@ -33,7 +37,7 @@ def run(command: Sequence[str], cwd: Path | None = None) -> Took:
     process.returncode = os.waitstatus_to_exitcode(status)
     if status:
         raise SystemExit(f"{' '.join(command)}\n{complaints.decode(errors='replace')[-2000:]}")
-    return Took(time.perf_counter() - began, usage.ru_maxrss / 1024)
+    return Took(time.perf_counter() - began, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
 
 
 def bare(*arguments: str, cwd: Path | None = None) -> Took:
@@ -49,6 +53,11 @@ def middle(runs: Sequence[Took], of: Callable[[Took], float]) -> float:
 def seconds(took: Took) -> float:
     """Return the wall clock."""
     return took.seconds
+
+
+def cpu_seconds(took: Took) -> float:
+    """Return the time of processors, which other programs on the machine change little."""
+    return took.cpu_s
 
 
 def peak_mib(took: Took) -> float:

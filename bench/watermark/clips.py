@@ -70,11 +70,11 @@ def attacked(number: int) -> list[Result]:
     return results
 
 
-def run(*, quick: bool = False) -> Iterable[str]:
+def run(_folder: Path, *, quick: bool = False) -> Iterable[str]:
     """A line for each attack, then the sum."""
     results: list[Result] = []
     with ProcessPoolExecutor(2) as pool:
-        for found in pool.map(attacked, range(0, CLIPS, 3) if quick else range(CLIPS)):
+        for found in pool.map(attacked, range(1) if quick else range(CLIPS)):
             results += found
     yield f"{'clips of 20 s, 1280x720':38s} named    z least  median  highest other  frames  CPU s"
     for name in ATTACKS:

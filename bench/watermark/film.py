@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -14,9 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.watermark.attacks import Picture, as_picture
+from geniequeue.media import clip as clips
+from geniequeue.media import fan_footage, filters, remake
+from geniequeue.media import ffmpeg as ffmpeg_of_jobs
+from geniequeue.sandbox.inside import Limits, Work
 from geniequeue.watermark.following import Frame
 from geniequeue.watermark.timeline import PER_SECOND, Thumbnails, thumbnail
-from geniequeue.watermark.video import GROUP_S, MOST_FRAMES, mark_pictures, plane_size
+from geniequeue.watermark.video import MOST_FRAMES, plane_size
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 WIDTH, HEIGHT, RATE, SECONDS = 1280, 720, 30, 20
@@ -31,11 +35,16 @@ def ffmpeg(*arguments: str) -> bytes:
 
 def make_clip(path: Path, scenes: list[Picture], *, moving: bool) -> None:
     """Pan and zoom over each scene; `moving`: two pieces of it move across the frame on paths of their own besides."""
+    encode(path, _frames(scenes, moving))
+
+
+def encode(path: Path, pictures: Iterable[Picture]) -> None:
+    """Write frames as an MP4."""
     command = [FFMPEG, "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{WIDTH}x{HEIGHT}"]
-    command += ["-r", str(RATE), "-i", "-", *X264, "-crf", "18", str(path)]
+    command += ["-r", str(RATE), "-i", "-", *X264, "-crf", "18", "-f", "mp4", str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as encoder:
         assert encoder.stdin
-        for frame in _frames(scenes, moving):
+        for frame in pictures:
             encoder.stdin.write(frame.tobytes())
         encoder.stdin.close()
 
@@ -76,21 +85,16 @@ def _pass_across(frame: NDArray[np.float32], scene: Picture, time_s: float) -> N
 
 
 def mark(source: Path, target: Path, key: bytes, asset: str, trace_id: int) -> None:
-    """One encode that lays the mark pictures over the luma, weaker where the picture is flat."""
-    width, height, rate = probe(source)
-    raw = target.with_suffix(".gray")
-    raw.write_bytes(b"".join(picture.tobytes() for picture in mark_pictures((width, height), key, asset, trace_id)))
-    marks = ["-stream_loop", "-1", "-f", "rawvideo", "-pix_fmt", "gray", "-s", f"{width}x{height}"]
-    marks += ["-framerate", f"1/{GROUP_S:g}", "-i", str(raw)]
-    graph = (
-        f"[1:v]fps={rate},format=gray[p];[0:v]format=yuv420p,extractplanes=y+u+v[y][u][v0];[y]split=3[a][b][c];"
-        f"[b][p]blend=all_mode=grainmerge:shortest=1[s];"
-        f"[c]scale={width // 4}:{height // 4}:flags=area,sobel,gblur=sigma=2,lut=y='clip(100+val*5,0,255)',"
-        f"scale={width}:{height}:flags=bilinear[m];[a][s][m]maskedmerge[yo];"
-        f"[yo][u][v0]mergeplanes=map0p=0:map1s=1:map1p=0:map2s=2:map2p=0:format=yuv420p[v]"
-    )
-    ffmpeg("-i", str(source), *marks, "-filter_complex", graph, "-map", "[v]", *X264, "-crf", "20", str(target))
-    raw.unlink()
+    """Encode a copy as the worker does."""
+    plan = marked(clips.probe(source, Limits()), target.parent, key, asset, trace_id)
+    ffmpeg_of_jobs.run(remake.arguments_of(plan, target), cwd=target.parent)
+
+
+def marked(clip: clips.Clip, folder: Path, key: bytes, asset: str, trace_id: int) -> remake.Plan:
+    """What the worker runs, with its pictures of the mark and its thumbnails in the folder."""
+    params = {"key": key.hex(), "asset": asset, "trace_id": f"{trace_id:016x}", "strength": 1.0}
+    work, size = Work({"input": clip.source.path}, folder, params), filters.even(*clip.look.shown)
+    return fan_footage.planned(work, clip, size, fan_footage.thumbnail_size(clip))
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ def attacked(index: int) -> list[Result]:
     return [*results, (COLLAGE, index, *one.trace(page)), (COLLAGE, index, *next_one.trace(page))]
 
 
-def run(*, quick: bool = False) -> Iterable[str]:
+def run(_folder: Path, *, quick: bool = False) -> Iterable[str]:
     """Lines of the two tables, then the sums."""
     chosen = range(0, len(PHOTOGRAPHS), 4) if quick else range(len(PHOTOGRAPHS))
     results: list[Result] = []

@@ -14,7 +14,7 @@ from bench.watermark.photographs import PHOTOGRAPHS
 from geniequeue.watermark.pattern import ssim
 from geniequeue.watermark.plane import luma_of
 
-SHEET = Path(__file__).resolve().parent.parent / "results" / "watermark-crops.png"
+SHEET = "watermark-crops.png"
 SHOWN = ("Henner", "Maher", "astronaut", "Kite", "Storm", "EveningGlow")
 SIDE, AMPLIFIED = 160, 16
 
@@ -24,7 +24,7 @@ def crop(picture: Picture, at: tuple[float, float]) -> Picture:
     return picture[top : top + SIDE, left : left + SIDE]
 
 
-def run(*, quick: bool = False) -> Iterable[str]:
+def run(folder: Path, *, quick: bool = False) -> Iterable[str]:
     """A line for each photograph; the sheet shows original, marked and 16 times the difference."""
     rows = []
     for index, photograph in enumerate(PHOTOGRAPHS):
@@ -40,5 +40,5 @@ def run(*, quick: bool = False) -> Iterable[str]:
             parts = [crop(part, photograph.crop) for part in (one.original, one.leaked, amplified)]
             rows.append(np.hstack(parts))
     half = len(rows) // 2
-    cv2.imwrite(str(SHEET), np.hstack([np.vstack(rows[:half]), np.vstack(rows[half:])])[..., ::-1])
-    yield f"crops in {SHEET.name}"
+    cv2.imwrite(str(folder / SHEET), np.hstack([np.vstack(rows[:half]), np.vstack(rows[half:])])[..., ::-1])
+    yield f"crops in {SHEET}"

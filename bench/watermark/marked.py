@@ -17,6 +17,7 @@ from geniequeue.watermark.scoring import scores
 from geniequeue.watermark.statistics import threshold
 
 KEY = b"the bench's own key, 32 bytes ok"
+# The second is the default of the setting WATERMARK_TRACES.
 COPIES, TRACES = 100_000, 10_000
 # The system's own threshold for 100,000 copies and 10,000 traces: 9.1.
 NAMED_FROM = threshold(COPIES, 1, TRACES)

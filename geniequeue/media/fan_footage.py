@@ -31,7 +31,7 @@ from geniequeue.watermark.registration.register import Match
 from geniequeue.watermark.residual import residual_of
 from geniequeue.watermark.scoring import scores
 from geniequeue.watermark.timeline import PER_SECOND, SIDE_PX, Thumbnails
-from geniequeue.watermark.video import GROUP_S, Frame, group_of, mark_pictures, plane_size
+from geniequeue.watermark.video import FADE_S, GROUP_S, Frame, group_of, mark_pictures, plane_size
 
 PLANE_NAME = "plane.npz"
 LOOKED_AT = 8
@@ -58,9 +58,9 @@ def mark_footage(work: Work) -> list[Output]:
     found = mark_inside(clip, work.params["keys"], work.out_dir)
     progress = Progress(replace(work, report=lambda share: work.report(ENCODED_SHARE * share)))
     progress.tell(remake.PROBED)
-    size, small = filters.even(*clip.look.shown), _thumbnail_size(clip)
+    size, small = filters.even(*clip.look.shown), thumbnail_size(clip)
     try:
-        plan = _plan(work, clip, size, small)
+        plan = planned(work, clip, size, small)
         [output] = remake.remake(work, plan, [clip.source], progress, facts=clip.facts)
         pictures = np.fromfile(work.out_dir / _THUMBS, np.uint8).reshape(-1, small[1], small[0])
     finally:
@@ -101,20 +101,32 @@ def _thumbnails(pictures: Bytes) -> Thumbnails:
     return Thumbnails([n / PER_SECOND for n in range(len(pictures))], pictures)
 
 
-def _thumbnail_size(clip: Clip) -> tuple[int, int]:
+def thumbnail_size(clip: Clip) -> tuple[int, int]:
+    """Return width and height of the thumbnails that are kept of a clip."""
     width, height = clip.look.shown
     share = SIDE_PX / max(width, height)
     return max(1, round(width * share)), max(1, round(height * share))
 
 
-def _plan(work: Work, clip: Clip, size: tuple[int, int], small: tuple[int, int]) -> remake.Plan:
+def planned(work: Work, clip: Clip, size: tuple[int, int], small: tuple[int, int]) -> remake.Plan:
+    """Write the pictures of the mark and plan the encode that lays them over and keeps the thumbnails.
+
+    Args:
+        size: width and height of the copy, even.
+        small: of a thumbnail.
+
+    Raises:
+        InputError: the video cannot carry a mark.
+    """
     params = work.params
     marks, thumbs = work.out_dir / _MARKS, work.out_dir / _THUMBS
     key, trace_id = bytes.fromhex(params["key"]), int(params["trace_id"], 16)
+    # of a format that ffmpeg can blend, which plain grey is not
+    grey = bytes([128]) * (size[0] * size[1] // 2)
     try:
         with marks.open("wb") as file:
             for picture in mark_pictures(size, key, params["asset"], trace_id, strength=params["strength"]):
-                file.write(picture.tobytes())
+                file.write(picture.tobytes() + grey)
     except CannotCarry as error:
         raise _cannot_carry(str(error)) from None
     plain = filters.chain(filters.prepared(clip), filters.delivered(*clip.look.shown))
@@ -125,7 +137,7 @@ def _plan(work: Work, clip: Clip, size: tuple[int, int], small: tuple[int, int])
         f"{plain},split[all][some];[some]{kept}[thumbs];[all]{laid_over(clip, size)}",
         size,
         inputs=[
-            *("-stream_loop", "-1", "-f", "rawvideo", "-pixel_format", "gray"),
+            *("-stream_loop", "-1", "-f", "rawvideo", "-pixel_format", "yuv420p"),
             *("-video_size", f"{size[0]}x{size[1]}", "-framerate", f"1/{GROUP_S:g}"),
             *("-protocol_whitelist", "file", "-i", f"file:{marks}"),
         ],
@@ -139,12 +151,20 @@ def laid_over(clip: Clip, size: tuple[int, int]) -> str:
     # frames at their own times show the picture of that time, also where the rate varies
     rate = max(1, round(clip.fps))
     return (
-        f"extractplanes=y+u+v[y][u][v];[1:v]fps={rate},format=gray[p];[y]split=3[a][b][c];"
+        f"extractplanes=y+u+v[y][u][v];{_faded(rate)}[p];[y]split=3[a][b][c];"
         f"[b][p]blend=all_mode=grainmerge:shortest=1[s];"
         f"[c]scale={max(2, width // 4)}:{max(2, height // 4)}:flags=area,sobel,gblur=sigma=2,"
         f"lut=y='clip(100+val*5,0,255)',scale={width}:{height}:flags=bilinear[m];[a][s][m]maskedmerge[o];"
         f"[o][u][v]mergeplanes=map0p=0:map1s=1:map1p=0:map2s=2:map2p=0:format=yuv420p{_colours(clip)}"
     )
+
+
+def _faded(rate: int) -> str:
+    """Return the filters that show each picture of input 1 until the next one takes over, slowly: a change from one
+    frame to the next would be seen in a dark sky.
+    """
+    # the filter blends two frames along the whole way from one to the next, so there is a frame for each way
+    return f"[1:v]fps={1 / FADE_S:g},framerate=fps={rate}:interp_start=0:interp_end=255:flags=0,extractplanes=y"
 
 
 def _colours(clip: Clip) -> str:

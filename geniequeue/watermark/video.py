@@ -26,7 +26,8 @@ from geniequeue.watermark.timeline import Thumbnails
 
 __all__ = ["Frame", "Frames", "Thumbnails", "VideoReading", "group_of", "mark_pictures", "plane_size", "read_video"]
 
-GROUPS, GROUP_S = 4, 4.0
+# One picture becomes the next one within the last two seconds of its time.
+GROUPS, GROUP_S, FADE_S = 4, 4.0, 2.0
 AMPLITUDE = 1.4
 MOST_FRAMES = 40
 
@@ -44,8 +45,8 @@ class VideoReading:
 
 
 def group_of(time_s: float) -> int:
-    """Which of the mark pictures lies over this moment of the original."""
-    return int(max(0.0, time_s) / GROUP_S) % GROUPS
+    """Which of the mark pictures lies over this moment of the original, or more of it than of the next one."""
+    return int((max(0.0, time_s) + FADE_S / 2) / GROUP_S) % GROUPS
 
 
 def plane_size(size: tuple[int, int]) -> tuple[int, int]:
