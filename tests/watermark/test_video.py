@@ -15,7 +15,7 @@ from geniequeue.watermark.plane import luma_of
 from geniequeue.watermark.scoring import scores
 from geniequeue.watermark.statistics import threshold
 from geniequeue.watermark.timeline import Thumbnails, pieces_of, thumbnail
-from geniequeue.watermark.video import Frame, group_of, mark_pictures, read_video
+from geniequeue.watermark.video import Frame, chips_of_video, group_of, lay_video, mark_pictures, read_video
 from tests.watermark.pictures import FANS, KEY, landscape
 
 WIDTH, HEIGHT, RATE, SECONDS = 480, 270, 8, 12
@@ -98,6 +98,20 @@ def test_a_steady_pan_over_a_still_scene_is_not_taken_for_another_crop(marks: li
     assert scores(reading.chips, KEY, "clip", np.array(FANS, np.uint64))[0] > NAMED_FROM
     for leak_s, original_s in reading.seen_s:
         assert original_s == pytest.approx(leak_s, abs=0.01)
+
+
+def test_a_leak_that_is_laid_once_for_two_keys_reads_as_with_each_alone(
+    stored: Thumbnails, marks: list[Picture]
+) -> None:
+    leak = [Frame(float(t), delivered(marks, float(t))) for t in range(5)]
+    laid, keys = lay_video(stored, between, leak), [b"o" * 32, KEY]
+    for key, chips in zip(keys, chips_of_video(laid, keys, "clip"), strict=True):
+        alone = read_video(stored, between, leak, key, "clip")
+        assert np.array_equal(chips, alone.chips)
+        assert np.array_equal(laid.registration.matrix, alone.registration.matrix)
+        assert laid.seen_s == alone.seen_s
+        found = scores(chips, key, "clip", np.array(FANS, np.uint64))
+        assert (found[0] > NAMED_FROM) == (key == KEY)
 
 
 def test_an_unmarked_video_names_nobody(stored: Thumbnails) -> None:
