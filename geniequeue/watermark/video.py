@@ -22,7 +22,7 @@ from geniequeue.watermark.plane import LONGEST_SIDE_PX
 from geniequeue.watermark.reading import Registration
 from geniequeue.watermark.resample import cubic_rows
 from geniequeue.watermark.residual import residual_of
-from geniequeue.watermark.timeline import Thumbnails
+from geniequeue.watermark.timeline import PER_SECOND, Thumbnails
 
 __all__ = [
     "Frame",
@@ -41,6 +41,9 @@ __all__ = [
 GROUPS, GROUP_S = 4, 4.0
 AMPLITUDE = 1.4
 MOST_FRAMES = 40
+LEAST_MOMENTS = 4
+"""Moments of a leak that must be found again in the original, or it is not taken for a part of it; see `lay_video`."""
+_APART_S = 1 / PER_SECOND
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,11 @@ def read_video(thumbnails: Thumbnails, original: Frames, leak: Iterable[Frame], 
 def lay_video(thumbnails: Thumbnails, original: Frames, leak: Iterable[Frame]) -> LaidVideo:
     """Register a leak to one original, once for any number of keys.
 
+    It is accepted from `LEAST_MOMENTS` moments on. Frames nearer to each other than the thumbnails show the same
+    picture, and count as one. Any two moments lie on a line in time; a third one lies near it by chance in one of
+    thirty cases of a leak beside an original of twenty seconds, and films share a title or a logo for a second or two.
+    A leak with a single key frame is looked at in five moments, so one of them may be lost.
+
     Args:
         thumbnails: of the original, as stored.
         original: frames of the original between two times; asked for some tenths of a second at a time.
@@ -131,7 +139,18 @@ def lay_video(thumbnails: Thumbnails, original: Frames, leak: Iterable[Frame]) -
     laid = follower.agreed(moments, laid)
     found = [follower.matched(frame, time_s, laid) for frame, time_s in moments]
     pairs = tuple(pair for pair in found if pair is not None)
-    return LaidVideo(_registration(pairs), pairs) if pairs else LaidVideo(_refused(laid.kind))
+    if moments_in([pair.leak_s for pair in pairs]) < LEAST_MOMENTS:
+        return LaidVideo(_refused(laid.kind))
+    return LaidVideo(_registration(pairs), pairs)
+
+
+def moments_in(times_s: Iterable[float]) -> int:
+    """Return how many of these times are apart from each other by what two thumbnails are, or more."""
+    count, last_s = 0, -np.inf
+    for time_s in sorted(times_s):
+        if time_s - last_s >= _APART_S:
+            count, last_s = count + 1, time_s
+    return count
 
 
 def chips_of_video(laid: LaidVideo, keys: Sequence[bytes], asset: str) -> list[Field]:

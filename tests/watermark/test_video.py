@@ -15,7 +15,7 @@ from geniequeue.watermark.plane import luma_of
 from geniequeue.watermark.scoring import scores
 from geniequeue.watermark.statistics import threshold
 from geniequeue.watermark.timeline import Thumbnails, pieces_of, thumbnail
-from geniequeue.watermark.video import Frame, chips_of_video, group_of, lay_video, mark_pictures, read_video
+from geniequeue.watermark.video import Frame, chips_of_video, group_of, lay_video, mark_pictures, moments_in, read_video
 from tests.watermark.pictures import FANS, KEY, landscape
 
 WIDTH, HEIGHT, RATE, SECONDS = 480, 270, 8, 12
@@ -125,6 +125,22 @@ def test_an_unrelated_video_is_not_registered(stored: Thumbnails) -> None:
     reading = read_video(stored, between, leak, KEY, "clip")
     assert not reading.registration.accepted
     assert not reading.chips.any()
+
+
+@pytest.mark.parametrize("times_s", [[1.0], [0.0, 0.125, 1.0, 1.125, 2.0, 2.125]])
+def test_a_leak_of_too_few_moments_is_not_registered(
+    stored: Thumbnails, marks: list[Picture], times_s: list[float]
+) -> None:
+    leak = [Frame(time_s, delivered(marks, time_s)) for time_s in times_s]
+    laid = lay_video(stored, between, leak)
+    assert not laid.registration.accepted
+    assert laid.seen_s == ()
+    assert not any(chips.any() for chips in chips_of_video(laid, [KEY], "clip"))
+
+
+def test_frames_beside_each_other_are_one_moment() -> None:
+    assert moments_in([]) == 0
+    assert moments_in([3.04, 0.0, 0.04, 3.0, 0.25, 5.0]) == 4
 
 
 def test_an_edit_of_two_pieces_is_told_apart() -> None:
