@@ -11,28 +11,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from geniequeue.errors import CancelledError, RecordForbidden, ToolError
-from geniequeue.log import get_logger
+from geniequeue.errors import CancelledError
 from geniequeue.marks.answer import Reading
 from geniequeue.marks.assets import Asset, Assets
 from geniequeue.marks.issues import Issues
 from geniequeue.sandbox.inside import Output
 from tasks.attempt import Attempt
 from tasks.inputs import run_in_sandbox
+from tasks.kept import AssetLost, original_of, plane_of
 
 READ_BITS = "geniequeue.media.leak:read_bits"
-MAX_PLANE_BYTES = 250_000_000
-
-log = get_logger(__name__)
-
-
-class AssetLost(ToolError):
-    """What is kept of a marked asset is not as it was; `how` says it."""
-
-    def __init__(self, how: str) -> None:
-        log.error("what is kept of a marked asset is not as it was", how=how)
-        message = f"What is kept of the marked asset is {how}, so nothing can be laid over it; the operators must look."
-        super().__init__(message, reason="plane_lost")
 
 
 class Looks:
@@ -102,9 +90,9 @@ class Looks:
         copies, counts = self.copies(asset)
         if not copies:
             return Reading(asset, None, (), 0)
-        inputs = {"input": self.leak, "plane": self._plane(asset), **copies}
+        inputs = {"input": self.leak, "plane": plane_of(self.attempt, self._folder, asset), **copies}
         if asset.kind == "video":
-            inputs["original"] = self._original(asset)
+            inputs["original"] = original_of(self.attempt, self._folder, asset)
         params = {
             "asset": asset.file_id,
             "width_px": asset.width_px,
@@ -146,22 +134,6 @@ class Looks:
 
     def _copies_file(self, key_id: str) -> Path:
         return self._folder / "in" / f"copies-{key_id}"
-
-    def _plane(self, asset: Asset) -> Path:
-        return self._fetched(asset.plane_file_id, "plane", MAX_PLANE_BYTES)
-
-    def _original(self, asset: Asset) -> Path:
-        """Fetch a video itself, for its thumbnails only say where to look in it."""
-        return self._fetched(asset.file_id, "original", self.attempt.services.settings.max_input_bytes)
-
-    def _fetched(self, file_id: str, name: str, max_bytes: int) -> Path:
-        path, records = self._folder / "in" / name, self.attempt.services.records
-        path.unlink(missing_ok=True)
-        try:
-            self.attempt.patiently(lambda: records.download(file_id, path, max_bytes=max_bytes))
-        except RecordForbidden:
-            raise AssetLost("gone") from None
-        return path
 
     def _run(
         self, function: str, inputs: Mapping[str, Path], params: Mapping[str, Any], progress: tuple[float, float]

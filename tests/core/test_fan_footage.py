@@ -12,6 +12,7 @@ from geniequeue.marks.answer import Bound
 from geniequeue.media import footage_leak
 from geniequeue.media.clip import probe
 from geniequeue.media.fan_footage import READ_BACK_SCORE, mark_inside
+from geniequeue.media.fan_kept import check_pictures
 from geniequeue.media.leak import read_bits, trace_leak
 from geniequeue.sandbox.inside import Limits, Work
 from geniequeue.watermark.video import lay_video
@@ -111,3 +112,13 @@ def test_a_video_that_cannot_carry_a_mark_is_refused_with_a_sentence(tmp_path: P
 def test_a_format_is_refused_for_a_video(clip: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no format"):
         mark(clip, tmp_path / "out", TRACE_ID, format="webp")
+
+
+def test_a_further_copy_of_another_video_is_refused() -> None:
+    kept = np.random.default_rng(1).integers(0, 256, (15, 36, 64)).astype(np.uint8)
+    # another decoder may round otherwise, and see one thumbnail more
+    check_pictures(np.clip(kept[:14], 1, 254), kept)
+    for other in (kept[:12], kept[:, :, ::-1], kept[:, :30], kept[:0]):
+        with pytest.raises(InputError) as caught:
+            check_pictures(other, kept)
+        assert caught.value.reason == "asset_changed"
