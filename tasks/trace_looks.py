@@ -15,6 +15,7 @@ from geniequeue.errors import CancelledError
 from geniequeue.marks.answer import Reading
 from geniequeue.marks.assets import Asset, Assets
 from geniequeue.marks.issues import Issues
+from geniequeue.marks.tally import traces_made
 from geniequeue.sandbox.inside import Output
 from tasks.attempt import Attempt
 from tasks.inputs import run_in_sandbox
@@ -33,6 +34,8 @@ class Looks:
 
     Attributes:
         scope: owner whose copies may be compared; None for everybody's, where an administrator asks.
+        traces_planned: over the system's life, as the settings say.
+        traces: that the scores are judged by: those planned, or those made where they are more.
         pictures: by asset, where a picture of the leak laid over it lies.
         unknown_keys: ids of keys that copies were marked with and that the service has no more.
         lost: files of the assets that a search had to leave out, as what is kept of them is not as it was.
@@ -49,7 +52,8 @@ class Looks:
         self.issues, self.assets = Issues(records), Assets(records)
         owner_id = attempt.run.spec.owner_id
         self.scope = None if records.get_user(owner_id).admin else owner_id
-        self.traces = attempt.services.settings.watermark_traces
+        self.traces_planned, made = attempt.services.settings.watermark_traces, traces_made(records)
+        self.traces = max(self.traces_planned, made)
         self._keys = {key.id: key.marking.hex() for key in attempt.services.settings.mark_keys.all}
         self.pictures: dict[str, Path] = {}
         self.unknown_keys: set[str] = set()

@@ -99,6 +99,10 @@ def _members(answer: dict[str, Any]) -> list[tuple[str, str]]:
         members.append(("", f"score {each['score']}, an innocent reaches it {chance}; file {each['copy_file_id']}"))
     compared = f"{answer['copies']} copies on record, looks {answer['looks']}, threshold {answer['threshold']}"
     members.append(("compared", compared))
+    planned = answer.get("traces_planned", answer["traces"])
+    if answer["traces"] > planned:
+        beyond = f"{answer['traces']} were made, WATERMARK_TRACES is {planned}; the threshold counts those made"
+        members.append(("traces", beyond))
     if answer["registration"] is not None:
         seen = answer["registration"]
         laid = f"{seen['overlap']:.0%} of {answer['asset_file_id']}, correlation {seen['correlation']:.2f}"

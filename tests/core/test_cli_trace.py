@@ -30,6 +30,8 @@ ANSWER = {
     "copies": 2,
     "looks": 1,
     "threshold": 8.1,
+    "traces": 12_001,
+    "traces_planned": 10_000,
     "registration": {"accepted": True, "overlap": 0.64, "correlation": 0.9},
     "unknown_keys": ["acfdf5c3"],
 }
@@ -93,5 +95,6 @@ def test_an_answer_is_printed_with_its_chain_its_bound_and_missing_keys(capsys: 
         "2 copies on record",
         "64% of asset",
         "acfdf5c3",
+        "12001 were made, WATERMARK_TRACES is 10000",
     ):
         assert words in told
