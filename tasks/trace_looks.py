@@ -20,6 +20,7 @@ from geniequeue.sandbox.inside import Output
 from tasks.attempt import Attempt
 from tasks.inputs import run_in_sandbox
 from tasks.kept import AssetLost, original_of, plane_of
+from tasks.outputs import sha256_of
 
 READ_BITS = "geniequeue.media.leak:read_bits"
 
@@ -37,6 +38,7 @@ class Looks:
         traces_planned: over the system's life, as the settings say.
         traces: that the scores are judged by: those planned, or those made where they are more.
         pictures: by asset, where a picture of the leak laid over it lies.
+        originals: by asset, for videos, the SHA-256 of the file that the leak was laid over, as hex.
         unknown_keys: ids of keys that copies were marked with and that the service has no more.
         lost: files of the assets that a search had to leave out, as what is kept of them is not as it was.
         facts: what the leak was found to be.
@@ -56,6 +58,7 @@ class Looks:
         self.traces = max(self.traces_planned, made)
         self._keys = {key.id: key.marking.hex() for key in attempt.services.settings.mark_keys.all}
         self.pictures: dict[str, Path] = {}
+        self.originals: dict[str, str] = {}
         self.unknown_keys: set[str] = set()
         self.lost: list[str] = []
         self.facts: dict[str, Any] = {}
@@ -97,6 +100,7 @@ class Looks:
         inputs = {"input": self.leak, "plane": plane_of(self.attempt, self._folder, asset), **copies}
         if asset.kind == "video":
             inputs["original"] = original_of(self.attempt, self._folder, asset)
+            self.originals[asset.file_id] = sha256_of(inputs["original"])
         params = {
             "asset": asset.file_id,
             "width_px": asset.width_px,
