@@ -1,6 +1,7 @@
 """A copy for a fan: marked in the sandbox, put on record, and only then released.
 
-    the row of an earlier attempt, or a new trace id → mark and read back → keep the asset → issue → announce and upload
+    the row of an earlier attempt, or a new trace id → mark and read back, by what is kept of the asset already →
+    keep the asset → issue → announce and upload
 
 The issue's row is the point of no return: before it nothing has left, after it every further attempt marks with the
 trace id that stands there.
@@ -26,6 +27,7 @@ from geniequeue.sandbox.result import SandboxResult
 from tasks import outputs
 from tasks.attempt import Attempt
 from tasks.inputs import WORK_DONE_PERCENT, checked_params, fetch_inputs, run_in_sandbox
+from tasks.kept import AssetLost, plane_of
 
 OPTIONS = ("format", "quality", "background", "strength")
 
@@ -80,10 +82,12 @@ def issue_copy(attempt: Attempt, folder: Path, original: Original, before: Sandb
         refuse_marked(original)
     trace_id = standing.trace_id if standing else draw_trace_id()
     begin = WORK_DONE_PERCENT / 2 if before else 0.0
+    asset = attempt.patiently(lambda: Assets(attempt.services.records).get(original.file_id))
+    kept = {"plane": plane_of(attempt, folder, asset)} if asset else {}
     result = run_in_sandbox(
         attempt,
         OPERATIONS[MARKING].function,
-        {"input": original.path},
+        {"input": original.path, **kept},
         out_dir=folder / "out",
         params=_for_sandbox(attempt, original, key, trace_id),
         progress=(begin, WORK_DONE_PERCENT),
@@ -92,7 +96,8 @@ def issue_copy(attempt: Attempt, folder: Path, original: Original, before: Sandb
     parent = parent or _parent_inside(issues, copy)
     if parent is not None:
         refuse_marked(original)
-    _keep_asset(attempt, original, plane, copy, folder / "out" / plane.name)
+    standing_asset = asset or _keep_asset(attempt, original, plane, copy, folder / "out" / plane.name)
+    check_asset(standing_asset, plane, copy, known=asset is not None)
     issue = Issue(
         id=issue_id_of(spec.job_id),
         trace_id=trace_id,
@@ -162,24 +167,46 @@ def refuse_marked(original: Original) -> None:
         )
 
 
-def _keep_asset(attempt: Attempt, original: Original, plane: Output, copy: Output, path: Path) -> None:
-    """Store what registers leaks to the asset, once for all its copies."""
+def _keep_asset(attempt: Attempt, original: Original, plane: Output, copy: Output, path: Path) -> Asset:
+    """Store what registers leaks to the asset, once for all its copies; return what stands on record."""
     records, spec = attempt.services.records, attempt.run.spec
-    size = int(copy.facts["width_in_px"]), int(copy.facts["height_in_px"])
     assets, file_id = Assets(records), original.file_id
     kept = attempt.patiently(lambda: assets.get(file_id))
     if kept is not None:
-        if (kept.width_px, kept.height_px) != size:
-            message = "the file is not the one any more of which copies were marked before; upload it as a new file"
-            raise InputError(message, reason="asset_changed")
-        return
+        return kept
     if original.keep:
         attempt.patiently(partial(_upload, attempt, file_id, original.path, copy.mime))
-    plane_file_id = plane_file_id_of(attempt.services.settings.directus_secret, file_id)
+    plane_sha256 = str(plane.facts["sha256"])
+    plane_file_id = plane_file_id_of(attempt.services.settings.directus_secret, file_id, plane_sha256)
     kind = "video" if copy.mime.startswith("video/") else "picture"
-    asset = Asset(file_id, spec.owner_id, plane_file_id, str(plane.facts["sha256"]), *size, kind=kind)
+    asset = Asset(file_id, spec.owner_id, plane_file_id, plane_sha256, *_size_of(copy), kind=kind)
     attempt.patiently(partial(_upload, attempt, plane_file_id, path, plane.mime))
-    attempt.patiently(lambda: assets.record(asset))
+    return attempt.patiently(lambda: assets.record(asset))
+
+
+def check_asset(asset: Asset, plane: Output, copy: Output, *, known: bool) -> None:
+    """Check that the copy was proved with what is on record of its asset.
+
+    Args:
+        known: whether that was on record before the copy was made.
+
+    Raises:
+        AssetLost: what is kept is not what the record says.
+        InputError: the asset is a file of another size.
+        UpstreamError: another job has kept something else meanwhile, as with another background.
+    """
+    if (asset.width_px, asset.height_px) != _size_of(copy):
+        message = "the file is not the one any more of which copies were marked before; upload it as a new file"
+        raise InputError(message, reason="asset_changed")
+    if plane.facts["kept_sha256"] != asset.plane_sha256:
+        if known:
+            raise AssetLost("changed")
+        message = "Another job has marked the file for the first time meanwhile; this one is tried again beside it."
+        raise UpstreamError(message, reason="asset_kept_otherwise")
+
+
+def _size_of(copy: Output) -> tuple[int, int]:
+    return int(copy.facts["width_in_px"]), int(copy.facts["height_in_px"])
 
 
 def _upload(attempt: Attempt, file_id: str, path: Path, mime: str) -> None:

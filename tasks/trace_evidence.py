@@ -45,11 +45,7 @@ def _claims(
             "sha256": sha256_of(looks.leak),
             "size_bytes": looks.leak.stat().st_size,
         },
-        "originals": [
-            {"file_id": each.asset.file_id, "plane_sha256": each.asset.plane_sha256, "copies": each.copies}
-            for each in readings
-            if each.accepted
-        ],
+        "originals": [_original(looks, each) for each in readings if each.accepted],
         "issues": [
             {"issue_id": issue.id, "job_id": issue.job_id, "sha256": sha256_of_issue(issue)}
             for each in named
@@ -57,4 +53,15 @@ def _claims(
             if looks.scope in (None, issue.owner_id)
         ],
         "answer": answer,
+    }
+
+
+def _original(looks: Looks, reading: Reading) -> dict[str, Any]:
+    """Say what the leak was laid over: of a picture that is the plane, of a video the file itself, too."""
+    file_id = reading.asset.file_id
+    return {
+        "file_id": file_id,
+        "plane_sha256": reading.asset.plane_sha256,
+        "sha256": looks.originals.get(file_id),
+        "copies": reading.copies,
     }

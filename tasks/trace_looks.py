@@ -11,28 +11,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from geniequeue.errors import CancelledError, RecordForbidden, ToolError
-from geniequeue.log import get_logger
+from geniequeue.errors import CancelledError
 from geniequeue.marks.answer import Reading
 from geniequeue.marks.assets import Asset, Assets
 from geniequeue.marks.issues import Issues
+from geniequeue.marks.tally import traces_made
 from geniequeue.sandbox.inside import Output
 from tasks.attempt import Attempt
 from tasks.inputs import run_in_sandbox
+from tasks.kept import AssetLost, original_of, plane_of
+from tasks.outputs import sha256_of
 
 READ_BITS = "geniequeue.media.leak:read_bits"
-MAX_PLANE_BYTES = 250_000_000
-
-log = get_logger(__name__)
-
-
-class AssetLost(ToolError):
-    """What is kept of a marked asset is not as it was; `how` says it."""
-
-    def __init__(self, how: str) -> None:
-        log.error("what is kept of a marked asset is not as it was", how=how)
-        message = f"What is kept of the marked asset is {how}, so nothing can be laid over it; the operators must look."
-        super().__init__(message, reason="plane_lost")
 
 
 class Looks:
@@ -45,7 +35,10 @@ class Looks:
 
     Attributes:
         scope: owner whose copies may be compared; None for everybody's, where an administrator asks.
+        traces_planned: over the system's life, as the settings say.
+        traces: that the scores are judged by: those planned, or those made where they are more.
         pictures: by asset, where a picture of the leak laid over it lies.
+        originals: by asset, for videos, the SHA-256 of the file that the leak was laid over, as hex.
         unknown_keys: ids of keys that copies were marked with and that the service has no more.
         lost: files of the assets that a search had to leave out, as what is kept of them is not as it was.
         facts: what the leak was found to be.
@@ -61,9 +54,11 @@ class Looks:
         self.issues, self.assets = Issues(records), Assets(records)
         owner_id = attempt.run.spec.owner_id
         self.scope = None if records.get_user(owner_id).admin else owner_id
-        self.traces = attempt.services.settings.watermark_traces
+        self.traces_planned, made = attempt.services.settings.watermark_traces, traces_made(records)
+        self.traces = max(self.traces_planned, made)
         self._keys = {key.id: key.marking.hex() for key in attempt.services.settings.mark_keys.all}
         self.pictures: dict[str, Path] = {}
+        self.originals: dict[str, str] = {}
         self.unknown_keys: set[str] = set()
         self.lost: list[str] = []
         self.facts: dict[str, Any] = {}
@@ -102,9 +97,10 @@ class Looks:
         copies, counts = self.copies(asset)
         if not copies:
             return Reading(asset, None, (), 0)
-        inputs = {"input": self.leak, "plane": self._plane(asset), **copies}
+        inputs = {"input": self.leak, "plane": plane_of(self.attempt, self._folder, asset), **copies}
         if asset.kind == "video":
-            inputs["original"] = self._original(asset)
+            inputs["original"] = original_of(self.attempt, self._folder, asset)
+            self.originals[asset.file_id] = sha256_of(inputs["original"])
         params = {
             "asset": asset.file_id,
             "width_px": asset.width_px,
@@ -146,22 +142,6 @@ class Looks:
 
     def _copies_file(self, key_id: str) -> Path:
         return self._folder / "in" / f"copies-{key_id}"
-
-    def _plane(self, asset: Asset) -> Path:
-        return self._fetched(asset.plane_file_id, "plane", MAX_PLANE_BYTES)
-
-    def _original(self, asset: Asset) -> Path:
-        """Fetch a video itself, for its thumbnails only say where to look in it."""
-        return self._fetched(asset.file_id, "original", self.attempt.services.settings.max_input_bytes)
-
-    def _fetched(self, file_id: str, name: str, max_bytes: int) -> Path:
-        path, records = self._folder / "in" / name, self.attempt.services.records
-        path.unlink(missing_ok=True)
-        try:
-            self.attempt.patiently(lambda: records.download(file_id, path, max_bytes=max_bytes))
-        except RecordForbidden:
-            raise AssetLost("gone") from None
-        return path
 
     def _run(
         self, function: str, inputs: Mapping[str, Path], params: Mapping[str, Any], progress: tuple[float, float]

@@ -47,9 +47,11 @@ def perform(attempt: Attempt, folder: Path) -> Completed:
     bound = _bound(looks, readings, planned)
     unknown = sorted(looks.unknown_keys)
     found = answer_of(readings, accused, bound, scope=looks.scope, lost=looks.lost, unreadable=bool(unknown))
-    answer = {**found, "keys": looks.key_ids, "unknown_keys": unknown}
+    answer = {**found, "traces_planned": looks.traces_planned, "keys": looks.key_ids, "unknown_keys": unknown}
     told = {name: answer[name] for name in ("verdict", "assets", "copies", "looks")}
     log.info("leak traced", **told)
+    if looks.traces > looks.traces_planned:
+        log.warning("more traces were made than planned", made=looks.traces, planned=looks.traces_planned)
     made = evidence(looks, seed, answer, readings, named_of(accused))
     result = SandboxResult(made, looks.peak_memory_bytes, looks.wall_s, looks.cpu_s)
     return outputs.store(attempt, result, looks.out_dir, answer=answer)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import jwt
 
 from geniequeue.auth import ALGORITHM, ISSUER, SKEW_S
+from geniequeue.cli.checks_marks import traces_finding
 from geniequeue.cli.directus_greeting import Greeting, greet
 from geniequeue.cli.finding import Finding
 from geniequeue.cli.rights import Granted, Right, granted, try_rights
@@ -84,6 +85,8 @@ def _account(store: DirectusStore, settings: Settings, greeting: Greeting) -> It
     yield _power(given)
     yield _creators(store)
     yield _page(store)
+    if not absent and not given.lacking:
+        yield traces_finding(store.as_service(), settings.watermark_traces)
 
 
 def _secret(store: DirectusStore, secret: str, account: str, greeting: Greeting) -> Finding:

@@ -10,6 +10,7 @@ import redis
 import requests
 
 from geniequeue.cli.checks_directus import clock_finding, directus_findings
+from geniequeue.cli.checks_marks import traces_finding
 from geniequeue.cli.embedded import REDIS_FOLDER
 from geniequeue.cli.finding import Finding
 from geniequeue.cli.ports import LOOPBACK
@@ -31,7 +32,7 @@ def service_findings(settings: Settings) -> Iterator[Finding]:
     client = connect(settings.redis_url)
     yield from _redis(client, settings)
     if settings.directus_url is None:
-        yield _embedded_records(settings)
+        yield from _embedded_records(settings)
     else:
         yield from directus_findings(settings, settings.directus_url)
     yield from _workers(client)
@@ -84,12 +85,14 @@ def _redis_clock(client: redis.Redis) -> Finding:
     return clock_finding("Redis", told_s - time.time(), told_s - began_s)
 
 
-def _embedded_records(settings: Settings) -> Finding:
+def _embedded_records(settings: Settings) -> Iterator[Finding]:
     try:
-        open_store(settings).ping()
+        store = open_store(settings)
+        store.ping()
+        yield Finding("records", "ok", "embedded, they answer")
+        yield traces_finding(store.as_service(), settings.watermark_traces)
     except (RecordsError, SettingsError) as error:
-        return Finding("records", "problem", str(error), "check VAR_DIR")
-    return Finding("records", "ok", "embedded, they answer")
+        yield Finding("records", "problem", str(error), "check VAR_DIR")
 
 
 def _workers(client: redis.Redis) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from geniequeue.cli.session import CREATOR, Session, open_session
 from geniequeue.cli.submission import fetch_file, fill_paths, upload
 from geniequeue.config import load_settings
 from geniequeue.errors import SettingsError
-from geniequeue.marks.evidence import MAX_BYTES, NotGenuine, Verified, public_key_of, verify
+from geniequeue.marks.evidence import MAX_BYTES, NotGenuine, Verified, original_with, public_key_of, verify
 
 existing_file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 FILES = {"evidence": "evidence.json", "evidence_picture": "evidence.png"}
@@ -33,6 +34,8 @@ FILES = {"evidence": "evidence.json", "evidence_picture": "evidence.png"}
               help="Copy the evidence there: evidence.json and evidence.png.")  # fmt: skip
 @click.option("--user", help=f"Account of the embedded store that asks; default: {CREATOR}.")
 @click.option("--verify", "bundle", type=existing_file, metavar="BUNDLE", help="Check an evidence.json; sends nothing.")
+@click.option("--original", type=existing_file, metavar="FILE",
+              help="With --verify: the video that the leak was laid over; its hash must be in the bundle.")  # fmt: skip
 @click.option("--key", metavar="BASE64", help="With --verify: the public key, as GET /api/queue/trace/key tells it.")
 def trace(
     *,
@@ -42,6 +45,7 @@ def trace(
     output: Path | None,
     user: str | None,
     bundle: Path | None,
+    original: Path | None,
     key: str | None,
 ) -> None:
     """Find out whose copy FILE is.
@@ -50,9 +54,11 @@ def trace(
     """
     if (file is None) == (bundle is None):
         raise WrongUsage("expected either a FILE to trace or --verify BUNDLE")
+    if original is not None and bundle is None:
+        raise WrongUsage("--original: expected --verify BUNDLE with it")
     with explained():
         if bundle is not None:
-            _verify(bundle, key, as_json=as_json)
+            _verify(bundle, key, original, as_json=as_json)
             return
         assert file is not None  # noqa: S101 - checked above
         job = _trace(open_session(user, default=CREATOR), file, asset, output, quiet=as_json)
@@ -99,6 +105,10 @@ def _members(answer: dict[str, Any]) -> list[tuple[str, str]]:
         members.append(("", f"score {each['score']}, an innocent reaches it {chance}; file {each['copy_file_id']}"))
     compared = f"{answer['copies']} copies on record, looks {answer['looks']}, threshold {answer['threshold']}"
     members.append(("compared", compared))
+    planned = answer.get("traces_planned", answer["traces"])
+    if answer["traces"] > planned:
+        beyond = f"{answer['traces']} were made, WATERMARK_TRACES is {planned}; the threshold counts those made"
+        members.append(("traces", beyond))
     if answer["registration"] is not None:
         seen = answer["registration"]
         laid = f"{seen['overlap']:.0%} of {answer['asset_file_id']}, correlation {seen['correlation']:.2f}"
@@ -109,8 +119,8 @@ def _members(answer: dict[str, Any]) -> list[tuple[str, str]]:
     return members
 
 
-def _verify(bundle: Path, key: str | None, *, as_json: bool) -> None:
-    """Check a bundle; exits with 1 where it is not genuine."""
+def _verify(bundle: Path, key: str | None, original: Path | None, *, as_json: bool) -> None:
+    """Check a bundle; exits with 1 where it is not genuine, or is of another original."""
     if bundle.stat().st_size > MAX_BYTES:
         raise WrongUsage(f"--verify: expected a bundle of at most {MAX_BYTES} bytes, got {bundle.stat().st_size}")
     try:
@@ -118,11 +128,19 @@ def _verify(bundle: Path, key: str | None, *, as_json: bool) -> None:
     except NotGenuine as error:
         click.echo(f"not genuine: {error}", err=True)
         sys.exit(JOB_FAILED)
+    if original is not None and original_with(verified.claims, _sha256_of(original)) is None:
+        click.echo(f"genuine, but of another original: the leak was not laid over {original} as it is now", err=True)
+        sys.exit(JOB_FAILED)
     if as_json:
         told = {"genuine": True, "trusted": verified.trusted, "public_key": verified.public_key}
         click.echo(json.dumps({**told, "claims": verified.claims}, ensure_ascii=False))
     else:
         _print_verified(verified)
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _own_key() -> str | None:
@@ -141,6 +159,9 @@ def _print_verified(verified: Verified) -> None:
     click.echo(f"public key  {verified.public_key}")
     click.echo(f"made at     {claims['made_at']}")
     click.echo(f"leak        sha256 {claims['leak']['sha256']}, {claims['leak']['size_bytes']} bytes")
+    for each in claims.get("originals", ()):
+        kept = f"sha256 {each['sha256']}" if each.get("sha256") else f"plane sha256 {each['plane_sha256']}"
+        click.echo(f"laid over   {each['file_id']}, {kept}")
     click.echo(f"verdict     {claims['answer']['verdict']}")
     for each in claims["answer"]["candidates"]:
         click.echo(f"copy of     {each['fan_id']}, by chance below {each['false_accusation']:.0e}")

@@ -20,7 +20,11 @@ from geniequeue.watermark.statistics import false_accusation, threshold
 Verdict = Literal["match", "several", "inconclusive", "no_marked_asset"]
 
 PROBABILITY = 1e-9
-"""That one innocent is accused in all traces of the system's life together."""
+"""That one innocent is accused in all traces of the system's life together.
+
+Where more are made than were planned, each further one is judged by their number so far; together they then stay below
+1 + ln(made / planned) times this: ten times as many traces make it 3.3 times.
+"""
 LEAST_TOLD = 1e-300
 """The smallest bound that is told; below, a number of 64 bits soon ends."""
 
@@ -70,7 +74,7 @@ class Bound:
     Attributes:
         copies: code words that were compared with the leak, those of all assets together.
         looks: readings for each.
-        traces: over the system's life.
+        traces: over the system's life; those made where they are more than were planned.
     """
 
     copies: int

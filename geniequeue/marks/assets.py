@@ -26,19 +26,24 @@ def asset_id_of(asset_file_id: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"asset:{asset_file_id}"))
 
 
-def plane_file_id_of(secret: str, asset_file_id: str) -> str:
+def plane_file_id_of(secret: str, asset_file_id: str, plane_sha256: str) -> str:
     """Return the id of the file with an asset's luma.
 
     Args:
         secret: keeps others from taking the id first; users may choose the ids of their files.
+        plane_sha256: of the luma, so that what a job left that died before the row is in nobody's way.
     """
-    digest = hmac.digest(secret.encode(), f"plane:{asset_file_id}".encode(), "sha256")
-    return str(uuid.UUID(bytes=digest[:16], version=5))
+    return _file_id_of(secret, f"plane:{asset_file_id}:{plane_sha256}")
 
 
 def teaser_file_id_of(secret: str, job_id: str) -> str:
     """Return the id of the file with the unmarked teaser of a job, which its marked one is laid over."""
-    return plane_file_id_of(secret, f"teaser {job_id}")
+    return _file_id_of(secret, f"plane:teaser {job_id}")
+
+
+def _file_id_of(secret: str, name: str) -> str:
+    digest = hmac.digest(secret.encode(), name.encode(), "sha256")
+    return str(uuid.UUID(bytes=digest[:16], version=5))
 
 
 @dataclass(frozen=True)

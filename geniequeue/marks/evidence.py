@@ -97,3 +97,12 @@ def sha256_of_issue(issue: Issue) -> str:
     """Return the hash of an issue's row, as JSON with sorted members."""
     row = {**issue.as_row(), "issued_at": issue.issued_at}
     return hashlib.sha256(json.dumps(row, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def original_with(claims: Mapping[str, Any], sha256: str) -> str | None:
+    """Return the file id of the original that has this hash; None where the leak was laid over no such file.
+
+    Of pictures the bundle has no hash of the file, only of the plane that is kept.
+    """
+    found = (each for each in claims.get("originals", ()) if each.get("sha256") == sha256)
+    return next((str(each["file_id"]) for each in found), None)

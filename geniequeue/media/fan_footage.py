@@ -5,7 +5,6 @@ What is kept of the asset are five thumbnails a second, which find the moment th
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geniequeue.errors import InputError
-from geniequeue.media import filters, footage_frames, remake
+from geniequeue.media import fan_kept, filters, footage_frames, remake
 from geniequeue.media.clip import Clip, probe
 from geniequeue.media.ffmpeg import FfmpegFailed
 from geniequeue.media.pixels import Bytes
@@ -66,7 +65,7 @@ def mark_footage(work: Work) -> list[Output]:
     finally:
         for name in (_MARKS, _THUMBS):
             (work.out_dir / name).unlink(missing_ok=True)
-    kept = _kept(work.out_dir, pictures)
+    kept = _kept(work, pictures)
     score = _read_back(work, clip, work.out_dir / output.name)
     work.report(1.0)
     facts = {**output.facts, "mark_score": round(score, 1), "marked_with": found}
@@ -92,9 +91,8 @@ def mark_inside(clip: Clip, keys: list[str], folder: Path) -> str | None:
 
 def thumbnails_of(path: Path) -> tuple[Thumbnails, str]:
     """Read the thumbnails that were kept of an asset; return them and the hash of their pixels."""
-    with np.load(path, allow_pickle=False) as kept:
-        pictures = kept["pictures"]
-    return _thumbnails(pictures), hashlib.sha256(pictures.tobytes()).hexdigest()
+    pictures = fan_kept.pictures_kept(path)
+    return _thumbnails(pictures), fan_kept.sha256_of(pictures)
 
 
 def _thumbnails(pictures: Bytes) -> Thumbnails:
@@ -179,10 +177,13 @@ def _colours(clip: Clip) -> str:
     return ",setparams=" + ":".join(f"{name}={value}" for name, value in known.items())
 
 
-def _kept(folder: Path, pictures: Bytes) -> Output:
-    np.savez_compressed(folder / PLANE_NAME, pictures=pictures)
-    facts = {"sha256": hashlib.sha256(pictures.tobytes()).hexdigest()}
-    return Output(PLANE_NAME, "application/octet-stream", None, None, role="plane", facts=facts)
+def _kept(work: Work, pictures: Bytes) -> Output:
+    """Write the thumbnails; where some are kept already, they have to be those of this video."""
+    kept = fan_kept.pictures_kept(work.inputs[fan_kept.ROLE]) if fan_kept.ROLE in work.inputs else pictures
+    fan_kept.check_pictures(pictures, kept)
+    facts = {"sha256": fan_kept.sha256_of(pictures), "kept_sha256": fan_kept.sha256_of(kept)}
+    np.savez_compressed(work.out_dir / PLANE_NAME, pictures=pictures)
+    return Output(PLANE_NAME, "application/octet-stream", None, None, role=fan_kept.ROLE, facts=facts)
 
 
 def _read_back(work: Work, original: Clip, path: Path) -> float:

@@ -4,12 +4,11 @@ On pictures here, on videos by `fan_footage`.
 
 Params that the worker adds, because nobody else has them: `trace_id` (16 hex digits) and `asset`, what is marked;
 `key` and `keys`, derived keys in hex, the one that marks and all that may have marked the input. Who the fan is, this
-module is never told.
+module is never told. The input `plane` is what was kept of the asset with an earlier copy, where there is one.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,9 +16,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pyvips
+from numpy.typing import NDArray
 
 from geniequeue.errors import InputError, VerifyError
-from geniequeue.media import fan_footage, footage, frames, mark, pixels
+from geniequeue.media import fan_footage, fan_kept, footage, frames, mark, pixels
 from geniequeue.media.decode import blamed_on, load
 from geniequeue.media.encode import ANIMATED_FORMATS, same_or, save
 from geniequeue.sandbox.inside import PICTURE_LIMIT_S, Output, Work
@@ -29,7 +29,6 @@ from geniequeue.watermark.plane import luma_of, plane_of
 from geniequeue.watermark.reading import read, reference
 from geniequeue.watermark.scoring import scores
 
-PLANE_ROLE = "plane"
 READ_BACK_SCORE = 15.0
 """What a fresh copy has to score: far above the threshold of any trace (10 for a million copies), or it is no use."""
 _PLANE_NAME = "plane.png"
@@ -63,10 +62,11 @@ def apply_steganographic_watermark(work: Work) -> list[Output]:
     work.report(0.5)
     output = save(marked, work.out_dir, format=wanted, quality=params["quality"], limits=work.limits)
     work.report(0.7)
-    score = _read_back(work, output.name, plane, luma.shape, params)
+    kept = fan_kept.plane_kept(work) if fan_kept.ROLE in work.inputs else plane
+    score = _read_back(work, output.name, plane, kept, luma.shape)
     work.report(1.0)
     facts = {**output.facts, "mark_score": round(score, 1), "marked_with": found}
-    return [replace(output, facts=facts), _kept(work, plane)]
+    return [replace(output, facts=facts), _kept(work, plane, kept)]
 
 
 def _first_frame(image: pyvips.Image) -> pyvips.Image:
@@ -98,11 +98,15 @@ def _marked(frame: pyvips.Image, params: Mapping[str, Any]) -> pyvips.Image:
     return pixels.changed(frame, rgb, changed)
 
 
-def _read_back(work: Work, name: str, plane: pixels.Bytes, shape: tuple[int, ...], params: Mapping[str, Any]) -> float:
-    """Decode what was written and return the score of its mark.
+def _read_back(work: Work, name: str, plane: pixels.Bytes, kept: pixels.Bytes, shape: tuple[int, ...]) -> float:
+    """Decode what was written and return the score of its mark by the plane that traces will use.
+
+    Args:
+        plane: of the picture that was marked.
+        kept: of the asset, as it is stored.
 
     Raises:
-        InputError: the mark does not come through the encoder.
+        InputError: the mark does not come through the encoder, or the asset is another picture.
     """
     copy = load(work.out_dir / name, work.limits, animated=False)
     luma = luma_of(pixels.rgb_of(copy.image))
@@ -111,12 +115,24 @@ def _read_back(work: Work, name: str, plane: pixels.Bytes, shape: tuple[int, ...
     share = min(1.0, _READ_BACK_PX / max(shape))
     size = max(1, round(shape[1] * share)), max(1, round(shape[0] * share))
     leak = np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.float32)
+    score = _score(leak, plane, shape, work.params)
+    if score < READ_BACK_SCORE:
+        raise _cannot_carry("the mark can not be read from the copy: there is too little detail, or too much was lost")
+    if np.array_equal(plane, kept):
+        return score
+    by_kept = _score(leak, kept, shape, work.params) if plane.shape == kept.shape else 0.0
+    if by_kept < max(READ_BACK_SCORE, fan_kept.LEAST_SHARE * score):
+        raise fan_kept.another_picture()
+    return by_kept
+
+
+def _score(leak: NDArray[np.float32], plane: pixels.Bytes, shape: tuple[int, ...], params: Mapping[str, Any]) -> float:
+    """Score of the copy, (H, W) luma 0 to 255, by a plane; 0 where it does not lie on that."""
     key, asset = bytes.fromhex(params["key"]), params["asset"]
     reading = read(reference(plane, (shape[1], shape[0])), leak, key, asset, thorough=False)
-    score = float(scores(reading.chips, key, asset, np.array([int(params["trace_id"], 16)], np.uint64))[0])
-    if not reading.registration.accepted or score < READ_BACK_SCORE:
-        raise _cannot_carry("the mark can not be read from the copy: there is too little detail, or too much was lost")
-    return score
+    if not reading.registration.accepted:
+        return 0.0
+    return float(scores(reading.chips, key, asset, np.array([int(params["trace_id"], 16)], np.uint64))[0])
 
 
 def _cannot_carry(why: str) -> InputError:
@@ -124,9 +140,9 @@ def _cannot_carry(why: str) -> InputError:
                       reason="cannot_carry_mark")  # fmt: skip
 
 
-def _kept(work: Work, plane: pixels.Bytes) -> Output:
-    """Write the plane as PNG, without loss."""
+def _kept(work: Work, plane: pixels.Bytes, kept: pixels.Bytes) -> Output:
+    """Write the plane as PNG, without loss; say by which plane, kept before or this one, the copy was proved."""
     pixels.grey(plane).pngsave(str(work.out_dir / _PLANE_NAME), compression=9)
     height_px, width_px = plane.shape
-    facts = {"sha256": hashlib.sha256(plane.tobytes()).hexdigest()}
-    return Output(_PLANE_NAME, "image/png", width_px, height_px, role=PLANE_ROLE, facts=facts)
+    facts = {"sha256": fan_kept.sha256_of(plane), "kept_sha256": fan_kept.sha256_of(kept)}
+    return Output(_PLANE_NAME, "image/png", width_px, height_px, role=fan_kept.ROLE, facts=facts)

@@ -14,7 +14,7 @@ from geniequeue.media.ffmpeg import FfmpegFailed
 from geniequeue.media.leak_scores import hits_of, shown
 from geniequeue.sandbox.inside import Output, Work
 from geniequeue.watermark.blind import read_blind_frames
-from geniequeue.watermark.video import VideoReading, plane_size, read_video
+from geniequeue.watermark.video import LaidVideo, chips_of_video, lay_video, plane_size
 
 BLIND_FRAMES = 24
 
@@ -44,17 +44,25 @@ def trace(work: Work) -> tuple[Mapping[str, Any], Output | None]:
     between = footage_frames.around(original, plane_size(original.look.shown), work.out_dir)
     frames = _readable(lambda: footage_frames.telling(leak, work.out_dir))
     work.report(0.2)
-    hits: list[list[Any]] = []
-    reading: VideoReading | None = None
-    for number, (key_id, key) in enumerate(work.params["keys"].items()):
-        secret, asset = bytes.fromhex(key), str(work.params["asset"])
-        reading = _readable(lambda: read_video(thumbnails, between, frames, secret, asset))  # noqa: B023 - at once
-        if reading.registration.accepted:
-            hits += hits_of(reading.chips, secret, asset, work.inputs[f"copies.{key_id}"])
-        work.report((number + 1) / len(work.params["keys"]))
-    registration = shown(reading.registration) if reading else None
+    laid = _readable(lambda: lay_video(thumbnails, between, frames))
+    work.report(0.7)
+    hits = _hits(work, laid)
+    work.report(1.0)
+    registration = shown(laid.registration)
     facts = {**leak.facts, "kind": "video", "plane_sha256": sha256, "registration": registration, "hits": hits}
-    return facts, _picture(work, leak, original, reading) if reading else None
+    return facts, _picture(work, leak, original, laid)
+
+
+def _hits(work: Work, laid: LaidVideo) -> list[list[Any]]:
+    """Score the copies of each key."""
+    if not laid.registration.accepted:
+        return []
+    keys = {key_id: bytes.fromhex(key) for key_id, key in work.params["keys"].items()}
+    asset, hits = str(work.params["asset"]), list[list[Any]]()
+    read = chips_of_video(laid, list(keys.values()), asset)
+    for (key_id, key), chips in zip(keys.items(), read, strict=True):
+        hits += hits_of(chips, key, asset, work.inputs[f"copies.{key_id}"])
+    return hits
 
 
 def _readable(read: Callable[[], T]) -> T:
@@ -70,11 +78,11 @@ def _readable(read: Callable[[], T]) -> T:
         raise InputError(message, reason="corrupt_file") from error
 
 
-def _picture(work: Work, leak: Clip, original: Clip, reading: VideoReading) -> Output | None:
+def _picture(work: Work, leak: Clip, original: Clip, laid: LaidVideo) -> Output | None:
     """Draw the moment in the middle of what was read."""
-    if not reading.registration.accepted or not reading.seen_s:
+    if not laid.registration.accepted or not laid.seen_s:
         return None
-    there_s, here_s = reading.seen_s[len(reading.seen_s) // 2]
+    there_s, here_s = laid.seen_s[len(laid.seen_s) // 2]
     moments = []
     sizes = footage_frames.fitted(leak, footage_frames.LONGEST_PX), plane_size(original.look.shown)
     for clip, size, time_s in zip((leak, original), sizes, (there_s, here_s), strict=True):
@@ -83,4 +91,4 @@ def _picture(work: Work, leak: Clip, original: Clip, reading: VideoReading) -> O
             return None
         moments.append(min(near, key=lambda frame: abs(frame.time_s - time_s)).luma)
     shown_leak = np.ascontiguousarray(np.repeat(moments[0][..., None], 3, axis=2))
-    return leak_picture.draw(work.out_dir, shown_leak, moments[1], reading.registration)
+    return leak_picture.draw(work.out_dir, shown_leak, moments[1], laid.registration)

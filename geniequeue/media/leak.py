@@ -8,15 +8,15 @@ is decided outside.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from geniequeue.errors import InputError, ToolError
+from geniequeue.errors import InputError
 from geniequeue.media import footage, footage_leak, leak_picture, pixels
 from geniequeue.media.decode import blamed_on, load
+from geniequeue.media.fan_kept import plane_kept, sha256_of
 from geniequeue.media.leak_scores import hits_of, shown
 from geniequeue.sandbox.inside import Output, Work
 from geniequeue.watermark.blind import read_blind
@@ -62,8 +62,8 @@ def trace_leak(work: Work) -> list[Output]:
         raise InputError("expected a video, for the asset is one; got a picture", reason="type_not_allowed")
     rgb, facts = _leak(work)
     leak = luma_of(rgb).astype(np.float32)
-    plane = _plane(work)
-    facts["plane_sha256"] = hashlib.sha256(plane.tobytes()).hexdigest()
+    plane = plane_kept(work)
+    facts["plane_sha256"] = sha256_of(plane)
     if min(leak.shape) < LEAST_SIDE_PX:
         return told(work, {**facts, "registration": None, "hits": []})
     original = reference(plane, (work.params["width_px"], work.params["height_px"]))
@@ -93,14 +93,6 @@ def _leak(work: Work) -> tuple[pixels.Bytes, dict[str, Any]]:
 def _fitted(width_px: int, height_px: int) -> tuple[int, int]:
     share = min(1.0, LONGEST_PX / max(width_px, height_px))
     return max(1, round(width_px * share)), max(1, round(height_px * share))
-
-
-def _plane(work: Work) -> pixels.Bytes:
-    """Decode the asset's luma: (h, w) uint8."""
-    image = load(work.inputs["plane"], work.limits, animated=False).image
-    if image.bands != 1 or image.format != "uchar":
-        raise ToolError("what is kept of the asset is not what it was; its operators have to look", reason="plane")
-    return np.ascontiguousarray(image.numpy()).reshape(image.height, image.width)
 
 
 def told(work: Work, facts: Mapping[str, Any]) -> list[Output]:

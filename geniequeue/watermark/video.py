@@ -7,7 +7,7 @@ after; those are read one by one, each against the original's frame of the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,22 +22,50 @@ from geniequeue.watermark.plane import LONGEST_SIDE_PX
 from geniequeue.watermark.reading import Registration
 from geniequeue.watermark.resample import cubic_rows
 from geniequeue.watermark.residual import residual_of
-from geniequeue.watermark.timeline import Thumbnails
+from geniequeue.watermark.timeline import PER_SECOND, Thumbnails
 
-__all__ = ["Frame", "Frames", "Thumbnails", "VideoReading", "group_of", "mark_pictures", "plane_size", "read_video"]
+__all__ = [
+    "Frame",
+    "Frames",
+    "LaidVideo",
+    "Thumbnails",
+    "VideoReading",
+    "chips_of_video",
+    "group_of",
+    "lay_video",
+    "mark_pictures",
+    "plane_size",
+    "read_video",
+]
 
 # One picture becomes the next one within the last two seconds of its time.
 GROUPS, GROUP_S, FADE_S = 4, 4.0, 2.0
 AMPLITUDE = 1.4
 MOST_FRAMES = 40
+LEAST_MOMENTS = 4
+"""Moments of a leak that must be found again in the original, or it is not taken for a part of it; see `lay_video`."""
+_APART_S = 1 / PER_SECOND
+
+
+@dataclass(frozen=True)
+class LaidVideo:
+    """A leaked video laid on an original, without any key.
+
+    registration: of the best frame. pairs: the frames that could be laid; none where the registration was not accepted.
+    """
+
+    registration: Registration
+    pairs: tuple[Pair, ...] = ()
+
+    @property
+    def seen_s(self) -> tuple[tuple[float, float], ...]:
+        """For each frame laid its time in the leak and in the original."""
+        return tuple((pair.leak_s, pair.original.time_s) for pair in self.pairs)
 
 
 @dataclass(frozen=True)
 class VideoReading:
-    """(4096,) chips of all frames that could be read, the registration of the best of them, and how many there were.
-
-    seen_s: for each frame read its time in the leak and in the original.
-    """
+    """(4096,) chips of all frames that could be read, how the leak lies, and when those frames were shown."""
 
     chips: Field
     registration: Registration
@@ -81,32 +109,71 @@ def read_video(thumbnails: Thumbnails, original: Frames, leak: Iterable[Frame], 
     """Read a leak against one original.
 
     Args:
+        thumbnails, original, leak: as of `lay_video`.
+        key: the system's secret.
+        asset: the original's file id.
+    """
+    laid = lay_video(thumbnails, original, leak)
+    [chips] = chips_of_video(laid, [key], asset)
+    return VideoReading(chips, laid.registration, laid.seen_s)
+
+
+def lay_video(thumbnails: Thumbnails, original: Frames, leak: Iterable[Frame]) -> LaidVideo:
+    """Register a leak to one original, once for any number of keys.
+
+    It is accepted from `LEAST_MOMENTS` moments on. Frames nearer to each other than the thumbnails show the same
+    picture, and count as one. Any two moments lie on a line in time; a third one lies near it by chance in one of
+    thirty cases of a leak beside an original of twenty seconds, and films share a title or a logo for a second or two.
+    A leak with a single key frame is looked at in five moments, so one of them may be lost.
+
+    Args:
         thumbnails: of the original, as stored.
         original: frames of the original between two times; asked for some tenths of a second at a time.
         leak: its I-frames and the frame after each, some forty in all, at most 1280 pixels wide or high.
-        key: the system's secret.
-        asset: the original's file id.
     """
     follower = Follower(thumbnails, original)
     frames = list(leak)
     laid = follower.laid(frames)
     if laid is None:
-        return VideoReading(np.zeros(CHIPS, np.float32), Registration(False, "none", np.eye(3), 0.0, 0.0, False), ())
+        return LaidVideo(_refused("none"))
     moments = follower.moments(frames, laid)
     laid = follower.agreed(moments, laid)
     found = [follower.matched(frame, time_s, laid) for frame, time_s in moments]
-    read = [_read(pair, key, asset) for pair in found if pair is not None]
-    if not read:
-        return VideoReading(np.zeros(CHIPS, np.float32), Registration(False, laid.kind, np.eye(3), 0.0, 0.0, False), ())
-    best = max((registration for _, registration, _ in read), key=lambda registration: registration.correlation)
-    return VideoReading(field(np.sum([chips for chips, _, _ in read], 0)), best, tuple(seen for _, _, seen in read))
+    pairs = tuple(pair for pair in found if pair is not None)
+    if moments_in([pair.leak_s for pair in pairs]) < LEAST_MOMENTS:
+        return LaidVideo(_refused(laid.kind))
+    return LaidVideo(_registration(pairs), pairs)
 
 
-def _read(pair: Pair, key: bytes, asset: str) -> tuple[Field, Registration, tuple[float, float]]:
-    """Chips of one frame against the original's frame of the same moment."""
-    match, plane = pair.match, field(pair.original.luma)
-    residual = residual_of(plane, match)
-    carried = carrier(key, f"{asset}#{group_of(pair.original.time_s)}", plane.shape)
-    aligned, overlap = match.alignment, float(residual.inside.mean())
-    registration = Registration(True, match.kind, aligned.matrix, overlap, aligned.correlation, match.mirrored)
-    return frame_chips(plane, residual, carried), registration, (pair.leak_s, pair.original.time_s)
+def moments_in(times_s: Iterable[float]) -> int:
+    """Return how many of these times are apart from each other by what two thumbnails are, or more."""
+    count, last_s = 0, -np.inf
+    for time_s in sorted(times_s):
+        if time_s - last_s >= _APART_S:
+            count, last_s = count + 1, time_s
+    return count
+
+
+def chips_of_video(laid: LaidVideo, keys: Sequence[bytes], asset: str) -> list[Field]:
+    """For each key (4096,) float32 soft chips, the sum over the frames; all 0 where the registration was not accepted.
+
+    A frame is subtracted once for all keys, and its residual dropped before the next: forty of them are some 200 MB.
+    """
+    sums = [np.zeros(CHIPS, np.float32) for _ in keys]
+    for pair in laid.pairs:
+        plane, group = field(pair.original.luma), group_of(pair.original.time_s)
+        residual = residual_of(plane, pair.match)
+        for number, key in enumerate(keys):
+            sums[number] += frame_chips(plane, residual, carrier(key, f"{asset}#{group}", plane.shape))
+    return sums
+
+
+def _registration(pairs: Sequence[Pair]) -> Registration:
+    """Registration of the frame that agrees best."""
+    best = max(pairs, key=lambda pair: pair.match.alignment.correlation)
+    match, overlap = best.match, float(residual_of(field(best.original.luma), best.match).inside.mean())
+    return Registration(True, match.kind, match.alignment.matrix, overlap, match.alignment.correlation, match.mirrored)
+
+
+def _refused(kind: str) -> Registration:
+    return Registration(False, kind, np.eye(3), 0.0, 0.0, False)

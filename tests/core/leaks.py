@@ -36,14 +36,28 @@ def small_sample(path: Path, width_px: int = 800) -> Path:
     return path
 
 
-def mark(source: Path, folder: Path, trace_id: int, *, keys: Sequence[bytes] = (), **params: Any) -> Marked:
-    """Mark a copy as the worker has it marked; `keys` are those with which the input is read before."""
+def mark(
+    source: Path,
+    folder: Path,
+    trace_id: int,
+    *,
+    keys: Sequence[bytes] = (),
+    kept: Path | None = None,
+    **params: Any,
+) -> Marked:
+    """Mark a copy as the worker has it marked.
+
+    Args:
+        keys: those with which the input is read before.
+        kept: the plane that an earlier copy has left.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     given = OPERATIONS["apply_steganographic_watermark"].load_params({"fan_id": "fan", **params})
     given.pop("fan_id")
     given |= {"asset": ASSET, "trace_id": f"{trace_id:016x}", "key": KEY.hex(), "keys": [key.hex() for key in keys]}
-    copy, kept = apply_steganographic_watermark(Work({"input": source}, folder, given))
-    return Marked(folder / copy.name, folder / kept.name, copy, kept)
+    inputs = {"input": source, **({"plane": kept} if kept else {})}
+    copy, plane = apply_steganographic_watermark(Work(inputs, folder, given))
+    return Marked(folder / copy.name, folder / plane.name, copy, plane)
 
 
 def trace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -30,6 +31,8 @@ ANSWER = {
     "copies": 2,
     "looks": 1,
     "threshold": 8.1,
+    "traces": 12_001,
+    "traces_planned": 10_000,
     "registration": {"accepted": True, "overlap": 0.64, "correlation": 0.9},
     "unknown_keys": ["acfdf5c3"],
 }
@@ -60,6 +63,29 @@ def test_a_bundle_is_checked_with_the_key_that_it_brings_and_that_is_said(tmp_pa
     assert done.exit_code == 0, done.output
     assert "compare it with the service's own" in done.output
     assert public_key_of(SEED) in done.output
+
+
+def test_a_bundle_of_a_video_tells_its_original_and_is_checked_against_that_file(tmp_path: Path) -> None:
+    video, path = tmp_path / "video.mp4", tmp_path / "evidence.json"
+    video.write_bytes(b"video")
+    sha256 = hashlib.sha256(b"video").hexdigest()
+    originals = [
+        {"file_id": "picture", "plane_sha256": "cd", "sha256": None, "copies": 1},
+        {"file_id": "video", "plane_sha256": "ef", "sha256": sha256, "copies": 1},
+    ]
+    claims = {"made_at": "now", "leak": {"sha256": "ab", "size_bytes": 1}, "answer": ANSWER, "originals": originals}
+    path.write_bytes(signed_bundle(claims, SEED))
+    asked = ["--verify", str(path), "--original", str(video)]
+    done = CliRunner().invoke(trace, asked)
+    assert done.exit_code == 0, done.output
+    assert "picture, plane sha256 cd" in done.output
+    assert f"video, sha256 {sha256}" in done.output
+    video.write_bytes(b"another")
+    done = CliRunner().invoke(trace, asked)
+    assert (done.exit_code, "another original" in done.output) == (1, True)
+    # a bundle of before the hash was in it says nothing of the file
+    assert CliRunner().invoke(trace, ["--verify", str(bundle(tmp_path)), "--original", str(video)]).exit_code == 1
+    assert CliRunner().invoke(trace, [str(video), "--original", str(video)]).exit_code == 2
 
 
 def test_a_bundle_is_checked_with_the_key_of_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,5 +119,6 @@ def test_an_answer_is_printed_with_its_chain_its_bound_and_missing_keys(capsys: 
         "2 copies on record",
         "64% of asset",
         "acfdf5c3",
+        "12001 were made, WATERMARK_TRACES is 10000",
     ):
         assert words in told

@@ -9,12 +9,15 @@ import pytest
 
 from geniequeue.errors import InputError
 from geniequeue.marks.answer import Bound
+from geniequeue.media import footage_leak
 from geniequeue.media.clip import probe
 from geniequeue.media.fan_footage import READ_BACK_SCORE, mark_inside
+from geniequeue.media.fan_kept import check_pictures
 from geniequeue.media.leak import read_bits, trace_leak
 from geniequeue.sandbox.inside import Limits, Work
+from geniequeue.watermark.video import lay_video
 from tests.core import videos
-from tests.core.leaks import ASSET, KEY, Marked, mark, small_sample, trace
+from tests.core.leaks import ASSET, KEY, OTHER_KEY, Marked, mark, small_sample, trace
 
 TRACE_ID, OTHERS = 0x0101_0101_0101_0101, (2, 0xFFFF_0000_FFFF_0000)
 THRESHOLD = Bound(3, 1, 10_000).threshold
@@ -37,13 +40,15 @@ def marked(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Marked:
     return mark(clip, tmp_path_factory.mktemp("marked"), TRACE_ID)
 
 
-def traced(leak: Path, original: Path, plane: Path, folder: Path) -> list[str]:
+def traced(leak: Path, original: Path, plane: Path, folder: Path, *earlier: bytes) -> list[str]:
+    """Trace a leak with the key that marked it, after `earlier` ones; return who reaches the threshold."""
     folder.mkdir()
     copies = folder / "copies"
     copies.write_bytes(np.array([TRACE_ID, *OTHERS], ">u8").tobytes())
-    params = {"asset": ASSET, "width_px": SIZE[0], "height_px": SIZE[1], "keys": {"k": KEY.hex()}, "thorough": False}
-    inputs = {"input": leak, "plane": plane, "original": original, "copies.k": copies}
-    facts = trace_leak(Work(inputs, folder, params))[0].facts
+    params = {"asset": ASSET, "width_px": SIZE[0], "height_px": SIZE[1], "thorough": False}
+    by_id = {f"k{number}": key.hex() for number, key in enumerate((*earlier, KEY))}
+    inputs = {"input": leak, "plane": plane, "original": original, **{f"copies.{key_id}": copies for key_id in by_id}}
+    facts = trace_leak(Work(inputs, folder, {**params, "keys": by_id}))[0].facts
     return [trace_id for trace_id, score in facts["hits"] if score >= THRESHOLD]
 
 
@@ -59,6 +64,15 @@ def test_a_video_comes_out_marked_and_is_what_it_was(clip: Path, marked: Marked)
 
 def test_row_67_the_unmarked_video_names_nobody(clip: Path, marked: Marked, tmp_path: Path) -> None:
     assert traced(clip, clip, marked.plane, tmp_path / "out") == []
+
+
+def test_the_leak_is_laid_over_the_video_once_for_all_keys(
+    clip: Path, marked: Marked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laid = []
+    monkeypatch.setattr(footage_leak, "lay_video", lambda *given: laid.append(lay_video(*given)) or laid[-1])
+    assert traced(marked.path, clip, marked.plane, tmp_path / "out", OTHER_KEY) == [f"{TRACE_ID:016x}"]
+    assert len(laid) == 1
 
 
 def test_the_bits_of_a_video_are_read_without_its_original(marked: Marked, tmp_path: Path) -> None:
@@ -98,3 +112,13 @@ def test_a_video_that_cannot_carry_a_mark_is_refused_with_a_sentence(tmp_path: P
 def test_a_format_is_refused_for_a_video(clip: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no format"):
         mark(clip, tmp_path / "out", TRACE_ID, format="webp")
+
+
+def test_a_further_copy_of_another_video_is_refused() -> None:
+    kept = np.random.default_rng(1).integers(0, 256, (15, 36, 64)).astype(np.uint8)
+    # another decoder may round otherwise, and see one thumbnail more
+    check_pictures(np.clip(kept[:14], 1, 254), kept)
+    for other in (kept[:12], kept[:, :, ::-1], kept[:, :30], kept[:0]):
+        with pytest.raises(InputError) as caught:
+            check_pictures(other, kept)
+        assert caught.value.reason == "asset_changed"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pyvips
 
@@ -141,3 +143,44 @@ def test_the_copy_has_no_metadata(tmp_path: Path) -> None:
     assert any(name.startswith(private) for name in samples.tags(source))
     made = mark(source, tmp_path / "out", TRACE_ID)
     assert not any(name.startswith(private) for name in samples.tags(made.path))
+
+
+def test_a_further_copy_is_proved_with_the_plane_that_is_kept(photo: Path, tmp_path: Path) -> None:
+    first = mark(photo, tmp_path / "first", TRACE_ID)
+    second = mark(photo, tmp_path / "second", TRACE_ID + 1, kept=first.plane)
+    assert second.kept.facts["kept_sha256"] == first.kept.facts["sha256"]
+    # another decoder has rounded some pixels otherwise
+    rounded = tmp_path / "rounded.png"
+    plane = samples.read(first.plane).numpy().reshape(360, 640).copy()
+    plane[::7, ::5] += (plane[::7, ::5] < 255).astype(np.uint8)
+    pyvips.Image.new_from_array(plane).cast("uchar").copy(interpretation="b-w").pngsave(str(rounded))
+    third = mark(photo, tmp_path / "third", TRACE_ID, kept=rounded)
+    assert third.kept.facts["kept_sha256"] == hashlib.sha256(plane.tobytes()).hexdigest()
+    assert third.kept.facts["kept_sha256"] != third.kept.facts["sha256"]
+    assert READ_BACK_SCORE <= third.copy.facts["mark_score"] != first.copy.facts["mark_score"]
+
+
+def test_a_copy_on_another_background_is_refused_where_that_would_harm_its_trace(photo: Path, tmp_path: Path) -> None:
+    """Traces lay leaks over the plane of the first copy, on which transparent parts are of its background."""
+    image = pyvips.Image.new_from_file(str(photo))
+    half, faint = tmp_path / "half.png", tmp_path / "faint.png"
+    with_alpha(image).pngsave(str(half))
+    image.bandjoin((pyvips.Image.xyz(640, 360)[0] * (255 / 640)).cast("uchar")).pngsave(str(faint))
+    kept = {source: mark(source, tmp_path / "white", 1, format="jpeg").plane.read_bytes() for source in (half, faint)}
+    planes = {source: source.with_suffix(".plane") for source in kept}
+    for source, plane in planes.items():
+        plane.write_bytes(kept[source])
+    with pytest.raises(InputError, match="background") as caught:
+        mark(half, tmp_path / "black", 2, format="jpeg", background="#000000", kept=planes[half])
+    assert caught.value.reason == "asset_changed"
+    mark(half, tmp_path / "white", 2, format="jpeg", background="#ffffff", kept=planes[half])
+    # a light that changes slowly over the picture is evened out before a leak is read
+    mark(faint, tmp_path / "black", 2, format="jpeg", background="#000000", kept=planes[faint])
+
+
+def test_a_copy_of_another_picture_than_the_first_one_is_refused(photo: Path, tmp_path: Path) -> None:
+    first, other = mark(photo, tmp_path / "first", TRACE_ID), tmp_path / "other.png"
+    samples.photo(640, 360).pngsave(str(other))
+    with pytest.raises(InputError, match="replaced") as caught:
+        mark(other, tmp_path / "other", TRACE_ID + 1, kept=first.plane)
+    assert caught.value.reason == "asset_changed"

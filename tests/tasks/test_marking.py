@@ -12,8 +12,10 @@ from geniequeue.cli.checks_host import key_findings
 from geniequeue.config import Settings
 from geniequeue.errors import InputError, ToolError, UpstreamError
 from geniequeue.keys import MarkKey, MarkKeys
+from geniequeue.marks.assets import Asset
 from geniequeue.marks.issues import Issue, Issues, draw_trace_id, issue_id_of
 from geniequeue.records.embedded import EmbeddedStore
+from geniequeue.sandbox.inside import Output
 from tests.tasks.test_trace_looks import CURRENT, Case
 
 OLD, NEW = MarkKey(b"o" * 32), MarkKey(b"n" * 32)
@@ -75,6 +77,34 @@ def test_row_66_a_marked_input_is_refused_unless_that_is_allowed() -> None:
     with pytest.raises(InputError) as caught:
         refuse_marked(replace(original, allow_marked=False))
     assert caught.value.reason == "already_marked"
+
+
+def asset_and_outputs(**facts: object) -> tuple[Asset, Output, Output]:
+    """Return an asset of 800 x 600 with the hash `aa`, and what the sandbox says of its plane and of a copy."""
+    asset = Asset("asset", "owner", "plane", "aa", 800, 600)
+    plane = Output("plane.png", "image/png", 800, 600, role="plane", facts={"kept_sha256": "aa", **facts})
+    return asset, plane, Output("copy", "image/png", 800, 600, facts={"width_in_px": 800, "height_in_px": 600})
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_copy_that_was_proved_with_what_is_on_record_may_leave(known: bool) -> None:
+    from tasks.marking import check_asset
+
+    asset, plane, copy = asset_and_outputs(sha256="bb")
+    check_asset(asset, plane, copy, known=known)
+    with pytest.raises(InputError) as caught:
+        check_asset(replace(asset, width_px=801), plane, copy, known=known)
+    assert caught.value.reason == "asset_changed"
+
+
+@pytest.mark.parametrize(("known", "reason"), [(False, "asset_kept_otherwise"), (True, "plane_lost")])
+def test_a_copy_that_was_proved_with_something_else_is_kept_back(known: bool, reason: str) -> None:
+    from tasks.marking import check_asset
+
+    asset, plane, copy = asset_and_outputs(kept_sha256="bb")
+    with pytest.raises((UpstreamError, ToolError)) as caught:
+        check_asset(asset, plane, copy, known=known)
+    assert caught.value.reason == reason
 
 
 @pytest.mark.parametrize("keep", [False, True])

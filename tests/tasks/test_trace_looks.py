@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from geniequeue.cli.checks_marks import traces_finding
 from geniequeue.jobs.job import Lease
 from geniequeue.keys import MarkKey, MarkKeys
 from geniequeue.marks.assets import Asset, Assets
 from geniequeue.marks.issues import ISSUES, Issue, Issues, draw_trace_id, issue_id_of, written
+from geniequeue.operations import TRACING
 from tests.core.test_producer import World
 
 if TYPE_CHECKING:
@@ -119,3 +121,18 @@ def test_a_hundred_thousand_copies_are_listed_in_bounded_memory(case: Case, worl
     assert ids_in(paths[f"copies.{CURRENT.id}"]) == {n.to_bytes(8, "big") for n in range(MANY)}
     assert grown_bytes < 30_000_000
     assert len(Issues(case.records).of_trace_ids([5, 7])) == 2
+
+
+@pytest.mark.parametrize(("planned", "made", "counted"), [(2, 5, 5), (5, 2, 5)])
+def test_where_more_traces_were_made_than_planned_those_raise_the_threshold_and_doctor_says_so(
+    case: Case, planned: int, made: int, counted: int
+) -> None:
+    [run] = case.records.list_items("media_job_runs", {"id": case.run.id})
+    rows = [{**run, "id": str(uuid.uuid4()), "operation": TRACING, "bull_job_id": str(n)} for n in range(made)]
+    case.records.create_items("media_job_runs", rows)
+    case.services = replace(case.services, settings=replace(case.services.settings, watermark_traces=planned))
+    looks = case.looks()
+    assert (looks.traces, looks.traces_planned) == (counted, planned)
+    found = traces_finding(case.records, planned)
+    assert (found.verdict, found.found) == ("warning" if made > planned else "ok", f"{made} made, {planned} planned")
+    assert ("WATERMARK_TRACES" in found.advice) == (made > planned)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from geniequeue.keys import MarkKeys
 from geniequeue.marks.assets import Asset, Assets
+from geniequeue.marks.evidence import original_with, verify
 from geniequeue.marks.issues import ISSUES
 from geniequeue.sandbox.inside import Output
 from geniequeue.sandbox.result import SandboxResult
@@ -39,8 +41,21 @@ def upload(case: Case, file_id: str) -> None:
 
 def search(looks: Looks, monkeypatch: pytest.MonkeyPatch, **bits: str) -> list[Reading]:
     """Search as the task does, where a picture has leaked that lies on nothing; `bits` is what is read in it."""
-    from tasks import trace_looks
     from tasks.tracing import _of_unknown
+
+    say(monkeypatch, **bits)
+    return _of_unknown(looks)[0]
+
+
+def run_at(looks: Looks, asset: Asset, monkeypatch: pytest.MonkeyPatch) -> Reading:
+    """Look at one asset, of which the sandbox says `SEEN`."""
+    say(monkeypatch)
+    return looks.at(asset, (0.0, 1.0))
+
+
+def say(monkeypatch: pytest.MonkeyPatch, **bits: str) -> None:
+    """Let the sandbox say that a leak lies as `SEEN` tells, and which bits are in it."""
+    from tasks import trace_looks
 
     def run(_attempt: Any, function: str, _inputs: Any, *, out_dir: Path, **_: Any) -> SandboxResult:
         laid = {"registration": SEEN, "hits": [], "plane_sha256": "00" * 32}
@@ -49,7 +64,6 @@ def search(looks: Looks, monkeypatch: pytest.MonkeyPatch, **bits: str) -> list[R
         return SandboxResult((Output("reading", "text/plain", None, None, role="reading", facts=facts),), 1, 0.1, 0.1)
 
     monkeypatch.setattr(trace_looks, "run_in_sandbox", run)
-    return _of_unknown(looks)[0]
 
 
 def test_the_picture_that_a_marked_videos_bits_are_in_is_not_laid_over_the_video(
@@ -93,3 +107,24 @@ def test_an_asset_that_somebody_else_marked_first_is_searched_too(
     [row] = case.records.list_items(ISSUES, {"asset_file_id": foreign.file_id})
     case.records.update_item(ISSUES, row["id"], {"owner_id": foreign.owner_id})
     assert [each.asset for each in search(case.looks(), monkeypatch)] == [shared]
+
+
+def test_the_evidence_of_a_video_binds_the_file_that_the_leak_was_laid_over(
+    case: Case,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from tasks.trace_evidence import evidence
+
+    monkeypatch.setitem(SEEN, "accepted", True)
+    video = kept(case, kind="video")
+    upload(case, video.file_id)
+    looks = case.looks()
+    looks.out_dir.mkdir()
+    looks.leak.write_bytes(b"leak")
+    readings = [run_at(looks, video, monkeypatch)]
+    evidence(looks, b"e" * 32, {"asset_file_id": video.file_id}, readings, [])
+    claims = verify((looks.out_dir / "evidence.json").read_bytes()).claims
+    assert claims["originals"] == [
+        {"file_id": video.file_id, "plane_sha256": "00" * 32, "sha256": sha256(b"plane").hexdigest(), "copies": 1}
+    ]
+    assert original_with(claims, sha256(b"plane").hexdigest()) == video.file_id

@@ -15,7 +15,7 @@ from geniequeue.watermark.plane import luma_of
 from geniequeue.watermark.scoring import scores
 from geniequeue.watermark.statistics import threshold
 from geniequeue.watermark.timeline import Thumbnails, pieces_of, thumbnail
-from geniequeue.watermark.video import Frame, group_of, mark_pictures, read_video
+from geniequeue.watermark.video import Frame, chips_of_video, group_of, lay_video, mark_pictures, moments_in, read_video
 from tests.watermark.pictures import FANS, KEY, landscape
 
 WIDTH, HEIGHT, RATE, SECONDS = 480, 270, 8, 12
@@ -100,6 +100,20 @@ def test_a_steady_pan_over_a_still_scene_is_not_taken_for_another_crop(marks: li
         assert original_s == pytest.approx(leak_s, abs=0.01)
 
 
+def test_a_leak_that_is_laid_once_for_two_keys_reads_as_with_each_alone(
+    stored: Thumbnails, marks: list[Picture]
+) -> None:
+    leak = [Frame(float(t), delivered(marks, float(t))) for t in range(5)]
+    laid, keys = lay_video(stored, between, leak), [b"o" * 32, KEY]
+    for key, chips in zip(keys, chips_of_video(laid, keys, "clip"), strict=True):
+        alone = read_video(stored, between, leak, key, "clip")
+        assert np.array_equal(chips, alone.chips)
+        assert np.array_equal(laid.registration.matrix, alone.registration.matrix)
+        assert laid.seen_s == alone.seen_s
+        found = scores(chips, key, "clip", np.array(FANS, np.uint64))
+        assert (found[0] > NAMED_FROM) == (key == KEY)
+
+
 def test_an_unmarked_video_names_nobody(stored: Thumbnails) -> None:
     leak = [Frame(float(t), shown_at(float(t))) for t in range(4)]
     reading = read_video(stored, between, leak, KEY, "clip")
@@ -111,6 +125,22 @@ def test_an_unrelated_video_is_not_registered(stored: Thumbnails) -> None:
     reading = read_video(stored, between, leak, KEY, "clip")
     assert not reading.registration.accepted
     assert not reading.chips.any()
+
+
+@pytest.mark.parametrize("times_s", [[1.0], [0.0, 0.125, 1.0, 1.125, 2.0, 2.125]])
+def test_a_leak_of_too_few_moments_is_not_registered(
+    stored: Thumbnails, marks: list[Picture], times_s: list[float]
+) -> None:
+    leak = [Frame(time_s, delivered(marks, time_s)) for time_s in times_s]
+    laid = lay_video(stored, between, leak)
+    assert not laid.registration.accepted
+    assert laid.seen_s == ()
+    assert not any(chips.any() for chips in chips_of_video(laid, [KEY], "clip"))
+
+
+def test_frames_beside_each_other_are_one_moment() -> None:
+    assert moments_in([]) == 0
+    assert moments_in([3.04, 0.0, 0.04, 3.0, 0.25, 5.0]) == 4
 
 
 def test_an_edit_of_two_pieces_is_told_apart() -> None:
