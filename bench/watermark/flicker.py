@@ -76,7 +76,7 @@ def row(plain: NDArray[np.float32], marked: NDArray[np.float32], at: tuple[float
 def run(folder: Path, *, quick: bool = False) -> Iterable[str]:
     """A line for each photograph, without and with grain, and a sheet."""
     rows: list[Picture] = []
-    yield f"change of luma from frame to frame, levels (RMS after a blur of 1.5 px), while the mark changes"
+    yield "change of luma from frame to frame, levels (RMS after a blur of 1.5 px), while the mark changes"
     for name, at in SHOWN[: 1 if quick else None]:
         scene = load(next(each for each in PHOTOGRAPHS if each.name == name))
         for grain in (0.0, 1.5):

@@ -6,6 +6,7 @@ one, and one of them for torch, which only its neural method needs; a stand-in o
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 import types
 from collections.abc import Callable, Iterable
@@ -39,6 +40,8 @@ def invisible_watermark() -> Peer:
 
 
 def blind_watermark() -> Peer:
+    # it wants to be the first to say how processes start, and another part of the benchmark has been
+    multiprocessing.set_start_method(None, force=True)
     from blind_watermark import WaterMark, bw_notes
 
     bw_notes.close()
