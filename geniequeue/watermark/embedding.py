@@ -51,7 +51,8 @@ def embed(rgb: Bytes, plane: Bytes, key: bytes, asset: str, trace_id: int, *, st
     height, width = rgb.shape[:2]
     check_can_carry(plane, (width, height))
     mark = mark_pattern(plane, key, asset, trace_id, strength=strength)
-    wide = field((cubic_rows(width, mark.shape[1]) @ mark.T).T)
+    # Row after row in memory, or each strip would turn all of it around.
+    wide = np.ascontiguousarray(field((cubic_rows(width, mark.shape[1]) @ mark.T).T))
     rows = cubic_rows(height, mark.shape[0])
     marked = np.empty_like(rgb)
     for top in range(0, height, _STRIP_ROWS):
