@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-PARTS = ("images", "collusion", "innocents", "invisibility", "peers", "cost", "clips", "flicker")
+PARTS = ("images", "collusion", "innocents", "invisibility", "peers", "cost", "clips", "flicker", "hour")
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 ASIDE = Path("var/bench/watermark")
 
