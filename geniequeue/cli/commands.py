@@ -15,6 +15,7 @@ from geniequeue.cli.directus_setup import directus_setup
 from geniequeue.cli.doctor import doctor
 from geniequeue.cli.exits import EXIT_CODES, WrongUsage
 from geniequeue.cli.inspect import cancel, jobs, retry, stats, status
+from geniequeue.cli.operations import operations
 from geniequeue.cli.submit import submit
 from geniequeue.cli.token import token
 from geniequeue.cli.trace import trace
@@ -59,7 +60,7 @@ def load_env_file() -> None:
 
 for command in (
     *(processes.up, processes.redis),
-    *(token, submit, trace, status, jobs, stats, retry, cancel),
+    *(token, operations, submit, trace, status, jobs, stats, retry, cancel),
     *(doctor, directus_setup),
 ):
     main.add_command(command)
