@@ -10,7 +10,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, vali
 from geniequeue.jobs.job import DEFAULT_PRIORITY, MAX_PRIORITY, ShownState
 from geniequeue.log import get_logger
 from geniequeue.operations import OPERATIONS, PUBLIC_OPERATIONS
-from geniequeue.params import StrictInteger, Text, UuidText
+from geniequeue.params import Between, OneOf, StrictInteger, Text, UuidText
 from geniequeue.quota.verdict import MESSAGES, Decision
 
 STATES: tuple[str, ...] = get_args(ShownState)
@@ -65,7 +65,7 @@ class MediaRequestSchema(RequestSchema):
     creator_profile_id = UuidText(allow_none=True)
     priority = StrictInteger(
         allow_none=True,
-        validate=validate.Range(0, MAX_PRIORITY),
+        validate=Between(0, MAX_PRIORITY),
         metadata={"description": f"Lower runs first; {DEFAULT_PRIORITY} unless given."},
     )
 
@@ -91,9 +91,9 @@ class TraceRequestSchema(RequestSchema):
 class JobsQuerySchema(RequestSchema):
     """Which jobs to list."""
 
-    state = fields.String(validate=validate.OneOf(STATES), load_default=None)
-    operation = fields.String(validate=validate.OneOf(list(OPERATIONS)), load_default=None)
-    page = fields.Integer(validate=validate.Range(1, MAX_PAGE), load_default=1)
+    state = fields.String(validate=OneOf(STATES), load_default=None)
+    operation = fields.String(validate=OneOf(list(OPERATIONS)), load_default=None)
+    page = fields.Integer(validate=Between(1, MAX_PAGE), load_default=1)
 
 
 class OkSchema(Schema):

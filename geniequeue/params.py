@@ -80,14 +80,41 @@ def _is_finite(value: int | float) -> bool:
         return False
 
 
+class Between(validate.Range):
+    """A range whose message says what was expected, and what was sent."""
+
+    def __call__(self, value: Any) -> Any:
+        """Check a number."""
+        try:
+            return super().__call__(value)
+        except ValidationError:
+            raise ValidationError(f"expected {self.words}, got {_shown(value)}") from None
+
+    @property
+    def words(self) -> str:
+        """The range for a person: `1 to 100`."""
+        return f"{f'{self.min} to' if self.min_inclusive else f'more than {self.min} and at most'} {self.max}"
+
+
+class OneOf(validate.OneOf):
+    """Words whose message says what was expected, and what was sent."""
+
+    def __call__(self, value: Any) -> Any:
+        """Check a word."""
+        try:
+            return super().__call__(value)
+        except ValidationError:
+            raise ValidationError(f"expected one of {self.choices_text}, got {_shown(value)}") from None
+
+
 def side() -> StrictInteger:
     """Width or height of a picture in pixels, 1 to 16384."""
-    return StrictInteger(validate=validate.Range(1, MAX_SIDE_PX))
+    return StrictInteger(validate=Between(1, MAX_SIDE_PX))
 
 
 def quality(default: int = 85) -> StrictInteger:
     """Encoder quality, 1 (small) to 100 (best)."""
-    return StrictInteger(load_default=default, validate=validate.Range(1, 100))
+    return StrictInteger(load_default=default, validate=Between(1, 100))
 
 
 def colour(default: str) -> fields.String:
@@ -108,7 +135,7 @@ class ParamsSchema(Schema):
 class ConvertImageParams(ParamsSchema):
     """`background` shows through where the target format has no transparency."""
 
-    format = fields.String(required=True, validate=validate.OneOf(IMAGE_FORMATS))
+    format = fields.String(required=True, validate=OneOf(IMAGE_FORMATS))
     quality = quality()
     background = colour("#ffffff")
 
@@ -118,9 +145,9 @@ class ResizeImageParams(ParamsSchema):
 
     width = side()
     height = side()
-    fit = fields.String(load_default="inside", validate=validate.OneOf(FITS))
+    fit = fields.String(load_default="inside", validate=OneOf(FITS))
     upscale = fields.Boolean(load_default=False, truthy={True}, falsy={False})
-    format = fields.String(validate=validate.OneOf(IMAGE_FORMATS))
+    format = fields.String(validate=OneOf(IMAGE_FORMATS))
     quality = quality()
     background = colour("#ffffff")
 
@@ -133,12 +160,12 @@ class ResizeImageParams(ParamsSchema):
 class CropImageParams(ParamsSchema):
     """A box (`x, y, width, height`), or `aspect`, or `width, height` placed by `gravity`."""
 
-    x = StrictInteger(validate=validate.Range(0, MAX_SIDE_PX))
-    y = StrictInteger(validate=validate.Range(0, MAX_SIDE_PX))
+    x = StrictInteger(validate=Between(0, MAX_SIDE_PX))
+    y = StrictInteger(validate=Between(0, MAX_SIDE_PX))
     width = side()
     height = side()
     aspect = fields.String(validate=validate.Regexp(_ASPECT, error='expected an aspect such as "4:5"'))
-    gravity = fields.String(load_default="center", validate=validate.OneOf(GRAVITIES))
+    gravity = fields.String(load_default="center", validate=OneOf(GRAVITIES))
 
     @validates_schema
     def _one_way_to_say_it(self, data: Mapping[str, Any], **_: Any) -> None:
@@ -165,12 +192,12 @@ class ApplyWatermarkParams(ParamsSchema):
 
     watermark_text = Text(validate=validate.Length(1, MAX_TEXT_CHARS))
     watermark_file_id = UuidText(metadata={"format": "uuid"})
-    position = fields.String(load_default="br", validate=validate.OneOf(POSITIONS))
-    opacity = StrictFloat(load_default=0.7, validate=validate.Range(0, 100))
-    margin = StrictInteger(load_default=20, validate=validate.Range(0, 4096))
-    scale = StrictFloat(load_default=0.15, validate=validate.Range(0, 1, min_inclusive=False))
+    position = fields.String(load_default="br", validate=OneOf(POSITIONS))
+    opacity = StrictFloat(load_default=0.7, validate=Between(0, 100))
+    margin = StrictInteger(load_default=20, validate=Between(0, 4096))
+    scale = StrictFloat(load_default=0.15, validate=Between(0, 1, min_inclusive=False))
     color = colour("#ffffff")
-    format = fields.String(load_default="auto", validate=validate.OneOf(("auto", *IMAGE_FORMATS)))
+    format = fields.String(load_default="auto", validate=OneOf(("auto", *IMAGE_FORMATS)))
 
     @validates_schema
     def _text_or_file(self, data: Mapping[str, Any], **_: Any) -> None:
@@ -199,9 +226,9 @@ class FanMarkParams(ParamsSchema):
     """`strength` 1 is the strongest that is not seen; `allow_marked` lets a copy be marked once more."""
 
     fan_id = FanText(required=True)
-    strength = StrictFloat(load_default=1.0, validate=validate.Range(0.5, 2))
+    strength = StrictFloat(load_default=1.0, validate=Between(0.5, 2))
     allow_marked = fields.Boolean(load_default=False, truthy={True}, falsy={False})
-    format = fields.String(load_default="auto", validate=validate.OneOf(("auto", *IMAGE_FORMATS)))
+    format = fields.String(load_default="auto", validate=OneOf(("auto", *IMAGE_FORMATS)))
     quality = quality(90)
     background = colour("#ffffff")
 

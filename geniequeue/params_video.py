@@ -10,8 +10,10 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from geniequeue.params import (
     FITS,
     MAX_TEXT_CHARS,
+    Between,
     CropImageParams,
     FanText,
+    OneOf,
     ParamsSchema,
     StrictFloat,
     StrictInteger,
@@ -33,8 +35,8 @@ class ResizeVideoParams(ParamsSchema):
 
     width = side()
     height = side()
-    resolution = fields.String(validate=validate.OneOf(RESOLUTIONS))
-    fit = fields.String(load_default="inside", validate=validate.OneOf(FITS))
+    resolution = fields.String(validate=OneOf(RESOLUTIONS))
+    fit = fields.String(load_default="inside", validate=OneOf(FITS))
     upscale = fields.Boolean(load_default=False, truthy={True}, falsy={False})
 
     @validates_schema
@@ -53,11 +55,11 @@ class CropVideoParams(CropImageParams):
 class CompressVideoParams(ParamsSchema):
     """One of `crf`, `target_size_mb` (of 1,000,000 bytes) and `bitrate_kbps`; crf 28 where none is given."""
 
-    crf = StrictInteger(validate=validate.Range(18, 40))
-    target_size_mb = StrictFloat(validate=validate.Range(0, 4096, min_inclusive=False))
-    bitrate_kbps = StrictInteger(validate=validate.Range(50, 100_000))
-    codec = fields.String(load_default="h264", validate=validate.OneOf(CODECS))
-    preset = fields.String(load_default="fast", validate=validate.OneOf(PRESETS))
+    crf = StrictInteger(validate=Between(18, 40))
+    target_size_mb = StrictFloat(validate=Between(0, 4096, min_inclusive=False))
+    bitrate_kbps = StrictInteger(validate=Between(50, 100_000))
+    codec = fields.String(load_default="h264", validate=OneOf(CODECS))
+    preset = fields.String(load_default="fast", validate=OneOf(PRESETS))
 
     @validates_schema
     def _one_goal(self, data: Mapping[str, Any], **_: Any) -> None:
@@ -68,7 +70,7 @@ class CompressVideoParams(ParamsSchema):
 
 def seconds(**options: Any) -> StrictFloat:
     """A time in a video, in seconds."""
-    return StrictFloat(validate=validate.Range(0, MAX_SECONDS), **options)
+    return StrictFloat(validate=Between(0, MAX_SECONDS), **options)
 
 
 class TrimVideosParams(ParamsSchema):
@@ -106,14 +108,14 @@ class CreateTeaserParams(ParamsSchema):
     With `fan_id` it carries an invisible mark for that fan, with `mark` alone one that names this teaser.
     """
 
-    duration = StrictFloat(load_default=10.0, validate=validate.Range(1, 300))
-    clips = StrictInteger(load_default=3, validate=validate.Range(1, MAX_CLIPS))
+    duration = StrictFloat(load_default=10.0, validate=Between(1, 300))
+    clips = StrictInteger(load_default=3, validate=Between(1, MAX_CLIPS))
     segments = fields.List(
         fields.List(seconds(), validate=validate.Length(2, 2)), validate=validate.Length(1, MAX_CLIPS)
     )
     width = side()
     mute = fields.Boolean(load_default=False, truthy={True}, falsy={False})
-    fade = FadeSeconds(load_default=DEFAULT_FADE_S, validate=validate.Range(0, MAX_FADE_S))
+    fade = FadeSeconds(load_default=DEFAULT_FADE_S, validate=Between(0, MAX_FADE_S))
     watermark_text = Text(validate=validate.Length(1, MAX_TEXT_CHARS))
     fan_id = FanText()
     mark = fields.Boolean(load_default=False, truthy={True}, falsy={False})

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 from dotenv import load_dotenv
 
+from geniequeue.cli import INTERRUPTED
 from geniequeue.cli import up as processes
 from geniequeue.cli.directus_setup import directus_setup
 from geniequeue.cli.doctor import doctor
 from geniequeue.cli.exits import EXIT_CODES, WrongUsage
 from geniequeue.cli.inspect import cancel, jobs, retry, stats, status
+from geniequeue.cli.operations import operations
 from geniequeue.cli.submit import submit
 from geniequeue.cli.token import token
 from geniequeue.cli.trace import trace
@@ -28,7 +31,18 @@ GENIEQUEUE_TOKEN.
 """
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, help=HELP)
+class Commands(click.Group):
+    """The group of all commands; Ctrl-C ends each with 130, where click would have 1 and `Aborted!`."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, help=HELP)
 @click.version_option(package_name="geniequeue")
 def main() -> None:
     """Read the `.env` file before any command."""
@@ -46,7 +60,7 @@ def load_env_file() -> None:
 
 for command in (
     *(processes.up, processes.redis),
-    *(token, submit, trace, status, jobs, stats, retry, cancel),
+    *(token, operations, submit, trace, status, jobs, stats, retry, cancel),
     *(doctor, directus_setup),
 ):
     main.add_command(command)

@@ -8,12 +8,13 @@ from typing import IO, Any
 
 import click
 
+from geniequeue.cli import INTERRUPTED
 from geniequeue.errors import GenieQueueError, LedgerUnavailable, RecordsUnavailable, SettingsError
 
-COMPLETED, JOB_FAILED, WRONG_USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
+COMPLETED, JOB_FAILED, WRONG_USAGE, UNREACHABLE = 0, 1, 2, 3
 EXIT_CODES = (
     "0 done, 1 the job failed, 2 wrong usage or a refusal, 3 the service cannot be reached or asks to wait, "
-    "130 interrupted while it waited for a job, which goes on"
+    "130 interrupted; a job that it waited for goes on"
 )
 
 
@@ -56,6 +57,15 @@ class Unreachable(click.ClickException):
     """The service, or a part that it needs, does not answer."""
 
     exit_code = UNREACHABLE
+
+
+@contextmanager
+def going_on(job_id: str) -> Iterator[None]:
+    """Tell of a job that goes on whoever will not wait for it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted([job_id]) from None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import click
 
 from geniequeue.cli import show
 from geniequeue.cli.api_client import ApiClient, Job
-from geniequeue.cli.exits import COMPLETED, JOB_FAILED, Interrupted, explained
+from geniequeue.cli.exits import COMPLETED, JOB_FAILED, explained, going_on
 from geniequeue.cli.follow import await_final, exit_code
 from geniequeue.cli.session import open_session
 from geniequeue.cli.stuck import print_stuck
@@ -88,11 +88,8 @@ def cancel(job: object) -> None:
 
 
 def _awaited(api: ApiClient, job_id: str) -> Job:
-    try:
-        with show.follower() as follower:
-            return await_final(api, job_id, follower)
-    except KeyboardInterrupt:
-        raise Interrupted([job_id]) from None
+    with going_on(job_id), show.follower() as follower:
+        return await_final(api, job_id, follower)
 
 
 def _print(value: Any) -> None:

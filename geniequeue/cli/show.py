@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,12 +13,15 @@ import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from geniequeue.cli.api_client import Job
 from geniequeue.jobs.job import FINAL_STATES
 
 PLAIN_WIDTH = 200
+# Before so much is done, or so long, the time left is a guess that jumps.
+LEFT_FROM_PERCENT, LEFT_AFTER_S = 5.0, 2.0
+LONGEST_PACE = "99.9× · 1:00:00 left"
 COLOURS = {"completed": "green", "failed": "red", "cancelled": "yellow", "active": "cyan"}
 
 
@@ -50,7 +54,8 @@ def size(value: float | None) -> str:
 
 def pace(found: Job) -> str:
     """Return how fast a job is and how long it will take, where that is known: `1.4× · 0:12 left`."""
-    speed, left_s = found.get("speed"), found.get("left_s")
+    speed = found.get("speed")
+    left_s = found.get("left_s") if found["progress"] >= LEFT_FROM_PERCENT else None
     told = [f"{speed:.1f}×"] if speed is not None else []
     if left_s is not None:
         minutes, rest = divmod(round(left_s), 60)
@@ -76,15 +81,26 @@ def _members(found: Job) -> list[tuple[str, str]]:
         ("attempts", f"{found['attempts']}, retried {found['retry_count']}×"),
         ("times", f"waited {seconds(timings['waited_s'])}, ran {seconds(timings['ran_s'])}"),
     ]
+    if found["input_file_id"]:
+        members.append(("input", found["input_file_id"]))
     if found["message"]:
         name, word = ("error", found["error"]) if found["error"] else ("put off", found["reason"])
         members.append((name, escape(f"{found['message']} ({word})")))
-    return members + [("output", escape(_output(output))) for output in found["outputs"]]
+    how = _how(found)
+    return members + [("output", escape(_output(output, how))) for output in found["outputs"]]
 
 
-def _output(output: Job) -> str:
-    pixels = f"{output['width_px']}×{output['height_px']}, " if output["width_px"] else ""
-    return f"{output['mime']}, {pixels}{size(output['size_bytes'])}, {output.get('path') or output['file_id']}"
+def _how(found: Job) -> str:
+    """Return whether a cut was copied; nothing for jobs that have no such choice."""
+    lossless = (found["input"] or {}).get("lossless")
+    return "" if lossless is None else "copied, not encoded" if lossless else "encoded"
+
+
+def _output(output: Job, how: str) -> str:
+    pixels = f"{output['width_px']}×{output['height_px']}" if output["width_px"] else ""
+    lasts = f"{output['duration_s']:g} s" if output.get("duration_s") else ""
+    place = str(output.get("path") or output["file_id"])
+    return ", ".join(filter(None, (output["mime"], pixels, lasts, size(output["size_bytes"]), how, place)))
 
 
 def jobs(found: Sequence[Job]) -> None:
@@ -139,14 +155,17 @@ class PlainFollower:
 
 
 class BarFollower:
-    """Draws a progress bar on a terminal."""
+    """Draws a progress bar on a terminal; its width stays, whatever is told behind it."""
 
-    def __init__(self, label: str = "") -> None:
+    def __init__(self, label: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+        behind = Column(min_width=len("elapsed · ") + len(LONGEST_PACE), no_wrap=True)
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(),
-            TextColumn("elapsed · {task.fields[told]}"), console=console(),
+            TextColumn("elapsed · {task.fields[told]}", table_column=behind), console=console(),
         )  # fmt: skip
         self._label = label
+        self._clock = clock
+        self._paced_since: float | None = None
         self._task: Any = None
 
     def __enter__(self) -> BarFollower:
@@ -164,10 +183,18 @@ class BarFollower:
             if self._label:
                 self._bar.console.print(f"job {job['jobId']}")
             self._task = self._bar.add_task(escape(self._label or job["jobId"]), total=100, told="")
-        told = " · ".join(filter(None, (pace(job), coloured(job["state"]))))
-        self._bar.update(self._task, completed=job["progress"], told=told)
+        self._bar.update(self._task, completed=job["progress"], told=self._told(job))
         if job["state"] in FINAL_STATES and job["message"]:
             self._bar.console.print(escape(job["message"]))
+
+    def _told(self, job: Job) -> str:
+        """Return the pace of a job that has one, else its state."""
+        if job.get("left_s") is None:
+            self._paced_since = None
+        elif self._paced_since is None:
+            self._paced_since = self._clock()
+        settled = self._paced_since is not None and self._clock() - self._paced_since >= LEFT_AFTER_S
+        return pace(job if settled else {**job, "left_s": None}) or coloured(job["state"])
 
 
 def follower(label: str = "", *, quiet: bool = False) -> PlainFollower | BarFollower:

@@ -76,6 +76,8 @@ def submit(
 ) -> None:
     """Send files through an operation; each FILE becomes one job, for join_videos all FILEs together.
 
+    `geniequeue operations` lists the operations, `geniequeue operations OPERATION` the params of one.
+
     A param that takes a file, such as watermark_file_id, also takes @PATH: that file is stored first.
     """
     if item_only and (wait or output):

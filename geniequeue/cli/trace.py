@@ -14,7 +14,7 @@ from rich.table import Table
 
 from geniequeue.cli import show
 from geniequeue.cli.api_client import Job
-from geniequeue.cli.exits import JOB_FAILED, WrongUsage, explained
+from geniequeue.cli.exits import JOB_FAILED, WrongUsage, explained, going_on
 from geniequeue.cli.follow import await_final, exit_code
 from geniequeue.cli.session import CREATOR, Session, open_session
 from geniequeue.cli.submission import fetch_file, fill_paths, upload
@@ -72,8 +72,9 @@ def trace(
 def _trace(session: Session, file: Path, asset: str | None, output: Path | None, *, quiet: bool) -> Job:
     body = {"file_id": upload(session, file), **({"asset_file_id": asset} if asset else {})}
     accepted = session.api.trace(body)
-    with show.follower(show.label_of(file, "trace_leak"), quiet=quiet) as follower:
-        job = await_final(session.api, accepted["jobId"], follower)
+    job_id, label = accepted["jobId"], show.label_of(file, "trace_leak")
+    with going_on(job_id), show.follower(label, quiet=quiet) as follower:
+        job = await_final(session.api, job_id, follower)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         for made in job["outputs"]:

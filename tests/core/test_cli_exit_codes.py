@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import uuid
 from pathlib import Path
 
+import click
 import jwt
 import pytest
+from click.testing import CliRunner
 
+from geniequeue.cli.commands import Commands
 from geniequeue.cli.embedded import prepare_values
 from geniequeue.cli.ports import free_port
 from geniequeue.config import load_settings
 from geniequeue.records.embedded import EmbeddedStore
-from tests.service import BIN, clean_environ
+from tests.service import BIN, REPOSITORY, clean_environ
 
 JOB = str(uuid.uuid4())
 
@@ -87,6 +91,37 @@ def test_wrong_usage_is_2(environ: dict[str, str], picture: Path, arguments: lis
     assert done.returncode == 2, done.stderr
     assert done.stderr
     assert "Traceback" not in done.stderr
+
+
+def interrupted(environ: dict[str, str], folder: Path, module: str) -> subprocess.CompletedProcess[str]:
+    """Ask for help of the command line, which gets a SIGINT when it begins to load a module."""
+    (folder / f"{module}.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n", encoding="utf-8")
+    return subprocess.run(
+        [sys.executable, "-m", "geniequeue", "--help"],
+        env={**environ, "PYTHONPATH": f"{folder}:{REPOSITORY}"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("module", ["click", "requests", "marshmallow", "dotenv"])
+def test_ctrl_c_while_the_commands_are_loaded_is_130_without_a_word(
+    environ: dict[str, str], tmp_path: Path, module: str
+) -> None:
+    done = interrupted(environ, tmp_path, module)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_ctrl_c_in_a_command_is_130_without_a_word() -> None:
+    @click.command()
+    def waiting() -> None:
+        raise KeyboardInterrupt
+
+    done = CliRunner().invoke(Commands(commands=[waiting]), ["waiting"])
+    assert (done.exit_code, done.output) == (130, "")
 
 
 def test_settings_that_are_wrong_are_all_named_and_2(environ: dict[str, str]) -> None:

@@ -93,4 +93,5 @@ def test_a_pace_is_there_for_some_seconds(redis_client: redis.Redis) -> None:
     ],
 )
 def test_the_command_line_tells_speed_and_time_left(speed: float | None, left_s: float | None, shown: str) -> None:
-    assert pace({"speed": speed, "left_s": left_s}) == shown
+    assert pace({"speed": speed, "left_s": left_s, "progress": 5}) == shown
+    assert "left" not in pace({"speed": speed, "left_s": left_s, "progress": 4.9})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Column, Table
 
 from geniequeue.cli.demo.checks import metadata_marks
@@ -19,14 +20,30 @@ from geniequeue.config import Settings
 
 SHEET = "contact-sheet.png"
 COLUMNS = ("operation", "state", "waited", "ran", "in → out", "pixels", "bytes", "peak memory", "path")
+WIDEST = 1000
+# What stands in each line of a job where the terminal is narrow.
+STACKED = (("state", "ran", "in → out", "bytes"), ("pixels", "peak memory"), ("path",))
 
 
 def print_table(done: list[Done]) -> None:
-    """Print one row for each job."""
-    table = Table(*(Column(name, overflow="fold") for name in COLUMNS), box=None, padding=(0, 1))
-    for each in done:
-        table.add_row(*_row(each))
-    console().print(table)
+    """Print one row for each job; where the terminal is too narrow for that, some lines."""
+    rows, screen = [_row(each) for each in done], console()
+    table = Table(*(Column(name, no_wrap=True) for name in COLUMNS), box=None, padding=(0, 1))
+    for row in rows:
+        table.add_row(*row)
+    wanted = Measurement.get(screen, screen.options.update(max_width=WIDEST), table).maximum
+    if wanted <= screen.width:
+        screen.print(table)
+        return
+    for row in rows:
+        screen.print(_stacked(dict(zip(COLUMNS, row, strict=True))), soft_wrap=True)
+
+
+def _stacked(row: Mapping[str, str]) -> str:
+    """Return a row as lines that fit into 80 columns: the operation, and what came of it below."""
+    row = {**row, "ran": f"ran {row['ran']}", "peak memory": f"peak memory {row['peak memory']}"}
+    lines = [" · ".join(row[name] for name in names if row[name] != "–") for names in STACKED]
+    return "\n  ".join(filter(None, [row["operation"], *lines]))
 
 
 def _row(done: Done) -> tuple[str, ...]:
