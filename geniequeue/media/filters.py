@@ -36,7 +36,7 @@ def prepared(clip: Clip, size: tuple[int, int] | None = None, name: str = "p") -
     if size is None and look.shown != (look.width_px, look.height_px):
         size = look.shown
     return chain(
-        "bwdif=deint=interlaced" if look.interlaced else "",
+        "bwdif=mode=send_frame:deint=interlaced" if look.interlaced else "",
         _opaque(clip, name) if look.alpha else "",
         scaled(*size) if size else "",
         "setsar=1",
