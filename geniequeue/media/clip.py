@@ -173,7 +173,16 @@ def listed(
         running.close()
     if not any(track.pts for track in tracks):
         raise corrupt()
+    if source.demuxer == footage.MP4.demuxer:
+        _settle_by_index(tracks, source.path, limits)
     return tracks
+
+
+def _settle_by_index(tracks: Sequence[packets.Track], path: Path, limits: Limits) -> None:
+    shown_s = movie_boxes.shown_s(path)
+    for video in (track for track in tracks if track.kind == "video" and track.pts):
+        video.settle(shown_s)
+        packets.check_duration(video.end_s - video.start_s, limits)
 
 
 def look_at(

@@ -137,7 +137,7 @@ def _moved(source: Source, movie: Movie, work: Work, progress: Progress) -> Outp
         mime=_MP4.mime,
         width_px=look.shown[0],
         height_px=look.shown[1],
-        duration_s=round(max(track.duration_s for track in movie.tracks), 3),
+        duration_s=round(_shown_s(made, movie), 3),
         facts={
             "format": _MP4.extension,
             "codec": video.codec,
@@ -146,6 +146,12 @@ def _moved(source: Source, movie: Movie, work: Work, progress: Progress) -> Outp
             "lossless": True,
         },
     )
+
+
+def _shown_s(made: Path, movie: Movie) -> float:
+    """Return how long the longest track is; for pictures their edits count, as frames lie in another order."""
+    pictures_s = movie_boxes.shown_s(made)
+    return max(pictures_s if track.pictures and pictures_s else track.duration_s for track in movie.tracks)
 
 
 def _check_nothing_left(copy: Source, target: Target, tracks: int, tags: list[str]) -> None:

@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 
 from geniequeue.errors import PolicyError
 from geniequeue.sandbox.inside import Limits
@@ -17,6 +18,8 @@ from geniequeue.sandbox.inside import Limits
 _KEY = 1
 _DISCARD = 4
 _NO_TIME = -(1 << 63)
+# Packets at the end of a track that tell how long its last frame is likely to be shown.
+_RECENT = 64
 
 
 class Unreadable(Exception):
@@ -32,7 +35,7 @@ class Track:
         tick: unit of the times below, in seconds.
         pts, dts, sizes, sums: of each packet in the order of the file; sums are Adler-32 of the content.
         keys: places, in the order of the file, of the packets that can be decoded alone.
-        end: where the last packet to be shown ends, in ticks.
+        end: where the last packet to be shown ends, in ticks; while packets are read no more than a guess.
         beside: packets have more beside their content: the transparency of WebM.
     """
 
@@ -51,6 +54,9 @@ class Track:
     keys: array[int] = field(default_factory=lambda: array("q"))
     end: int = _NO_TIME
     beside: bool = False
+    # Of the last packet to be shown: when it is shown and decoded, how long it lasts, when the next one is decoded.
+    _last: tuple[int, int, int] = (_NO_TIME, 0, 0)
+    _following: int | None = None
 
     @property
     def start_s(self) -> float:
@@ -81,7 +87,32 @@ class Track:
         self.dts.append(dts)
         self.sizes.append(size)
         self.sums.append(int(parts[5], 16))
-        self.end = max(self.end, pts + duration)
+        if pts >= self._last[0]:
+            self._last, self._following = (pts, dts, duration), None
+        elif self._following is None:
+            self._following = dts
+        self.end = self._last[0] + self._last[2]
+
+    def settle(self, shown_s: float | None = None) -> None:
+        """Say where the last packet ends, when all have been read.
+
+        Args:
+            shown_s: how long the track is shown by the word of its container, where that says so.
+        """
+        pts, dts, lasting = self._last
+        if not self.pts:
+            return
+        if lasting > 0 and self._following != dts + lasting:
+            self.end = pts + lasting
+            return
+        # For MP4 ffmpeg lists how far it is to the packet that is decoded next, which may be shown long before.
+        told = min(self.pts) + round(shown_s / self.tick) if shown_s else _NO_TIME
+        self.end = told if told > pts else pts + self._usual()
+
+    def _usual(self) -> int:
+        """Return how long packets near the end are shown, in ticks: the pause before the last one may be a long one."""
+        gaps = sorted(later - time for time, later in pairwise(sorted(set(self.pts[-_RECENT:]))))
+        return gaps[len(gaps) // 2] if gaps else max(0, self._last[2])
 
 
 def read(lines: Iterable[str], limits: Limits) -> list[Track]:
@@ -103,6 +134,8 @@ def read(lines: Iterable[str], limits: Limits) -> list[Track]:
                 _check(track, limits)
         except (ValueError, IndexError, KeyError, OverflowError, ZeroDivisionError) as error:
             raise Unreadable(line[:200]) from error
+    for track in tracks.values():
+        track.settle()
     return [tracks[number] for number in sorted(tracks)]
 
 

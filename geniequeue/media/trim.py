@@ -33,11 +33,17 @@ _COPIED = 0.6
 
 @dataclass(frozen=True)
 class Span:
-    """The frames that stay: from number `first` to before number `end`, in the order they are shown."""
+    """The frames that stay: from number `first` to before number `end`, in the order they are shown.
+
+    Attributes:
+        start_s, last_s: when the first and the last of them are shown, counted from the first frame of the video.
+        end_s: when the last one has been shown.
+    """
 
     first: int
     end: int
     start_s: float
+    last_s: float
     end_s: float
 
     @property
@@ -85,8 +91,8 @@ def span_of(clip: Clip, start_s: float, end_s: float | None) -> Span:
             f"{'its end' if end_s is None else f'{end_s:g}'}; give times inside the video",
             reason="outside_video",
         )
-    last_s = shown[end] if end < len(shown) else clip.duration_s
-    return Span(first, end, shown[first], last_s)
+    ended_s = shown[end] if end < len(shown) else clip.duration_s
+    return Span(first, end, shown[first], shown[end - 1], ended_s)
 
 
 def _plan(clip: Clip, span: Span) -> remake.Plan:
@@ -102,6 +108,7 @@ def _plan(clip: Clip, span: Span) -> remake.Plan:
         filters.even(*shown),
         duration_s=span.duration_s,
         frames=span.frames,
+        last_s=span.last_s - span.start_s,
         missing=0 if span.first else _MISSING_AT_START,
     )
     plan = replace(plan, inputs=clip.source.arguments("-ss", f"{seek_s:.6f}"))
