@@ -34,6 +34,7 @@ class Track:
         kind: video, audio, …
         tick: unit of the times below, in seconds.
         pts, dts, sizes, sums: of each packet in the order of the file; sums are Adler-32 of the content.
+        unshown: sums and sizes of packets at the beginning that are decoded and never shown, such as the priming of AAC.
         keys: places, in the order of the file, of the packets that can be decoded alone.
         end: where the last packet to be shown ends, in ticks; while packets are read no more than a guess.
         beside: packets have more beside their content: the transparency of WebM.
@@ -51,6 +52,7 @@ class Track:
     dts: array[int] = field(default_factory=lambda: array("q"))
     sizes: array[int] = field(default_factory=lambda: array("q"))
     sums: array[int] = field(default_factory=lambda: array("Q"))
+    unshown: array[int] = field(default_factory=lambda: array("Q"))
     keys: array[int] = field(default_factory=lambda: array("q"))
     end: int = _NO_TIME
     beside: bool = False
@@ -73,11 +75,18 @@ class Track:
         """Bytes of all packets."""
         return sum(self.sizes)
 
+    @property
+    def content(self) -> array[int]:
+        """Sum and size of each packet, also of those at the beginning that are not shown."""
+        return self.unshown + array("Q", map(_row, self.sums, self.sizes))
+
     def take(self, parts: list[str]) -> None:
         """Take the fields of one line."""
         dts, pts, duration, size = (int(part) for part in parts[1:5])
         flags = next((int(part.strip()[2:], 16) for part in parts[6:7] if part.strip().startswith("F=")), _KEY)
         if flags & _DISCARD:
+            if not self.pts:
+                self.unshown.append(_row(int(parts[5], 16), size))
             return
         pts = dts if pts == _NO_TIME else pts
         self.beside = self.beside or " BlockAdditional" in parts[-3]
@@ -137,6 +146,10 @@ def read(lines: Iterable[str], limits: Limits) -> list[Track]:
     for track in tracks.values():
         track.settle()
     return [tracks[number] for number in sorted(tracks)]
+
+
+def _row(checksum: int, size: int) -> int:
+    return checksum << 32 | size
 
 
 def watched(lines: Iterable[str], on_bytes: Callable[[float], None]) -> Iterator[str]:
