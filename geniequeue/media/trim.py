@@ -165,7 +165,8 @@ def _copied(work: Work, clip: Clip, span: Span, progress: Progress, facts: dict[
         *("-frames:v", str(span.frames)),
         *(("-t", f"{span.duration_s:.6f}") if span.end < clip.frames else ()),
         *(("-tag:v", "hvc1") if clip.video.codec == "hevc" else ()),
-        *("-avoid_negative_ts", "make_zero"),
+        # Behind a seek sound begins before the pictures, and is kept; from the start on all times stay as they are.
+        *(("-avoid_negative_ts", "make_zero") if span.first else ()),
         *encoding.container_arguments(index_bytes=encoding.index_room(clip.frames + sounds)),
         f"file:{path}",
     ]
@@ -199,6 +200,6 @@ def _is_of(made: Made, clip: Clip, span: Span) -> bool:
 
 def _is_within(part: packets.Track, whole: packets.Track) -> bool:
     """Whether a track is a part of another one, without a gap."""
-    count = len(part.sums)
-    starts = (place for place, found in enumerate(whole.sums) if found == part.sums[0])
-    return any(whole.sums[place : place + count] == part.sums for place in starts)
+    inner, outer = part.content, whole.content
+    starts = (place for place, found in enumerate(outer) if found == inner[0])
+    return any(outer[place : place + len(inner)] == inner for place in starts)

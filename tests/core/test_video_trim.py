@@ -113,3 +113,15 @@ def test_a_part_behind_the_end_of_the_sound_is_silent(tmp_path: Path) -> None:
     videos.ffmpeg(*videos.scene(seconds=2), *videos.tone(0.5), source)
     _, output = samples.run("trim_videos", source, tmp_path / "out", start=1.1, end=1.9)
     assert (output.facts["sound"], output.facts["frames"]) == (None, 24)
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mov", "mkv"])
+def test_the_beginning_is_copied_with_its_sound_and_both_begin_together(tmp_path: Path, extension: str) -> None:
+    codecs = ("-c:v", "libx264", "-g", "15", "-sc_threshold", "0", "-c:a", "aac")
+    source = videos.flash_and_beep(tmp_path / f"clap.{extension}", [0.2, 0.9], 2, *codecs)
+    for end in (1, 5):
+        path, output = samples.run("trim_videos", source, tmp_path / "out", end=end)
+        assert output.facts["lossless"] is True and output.facts["sound"] == "aac"
+        assert videos.times_of(path)[0] == pytest.approx(0, abs=0.001)
+        assert videos.beeps(path) == pytest.approx([0.2, 0.9], abs=0.02)
+        assert videos.out_of_step(path) < 0.02
