@@ -21,6 +21,8 @@ from geniequeue.sandbox.inside import Output, Work
 
 # Times come as decimal fractions of seconds, frames lie on thirds and the like: this near is the same instant.
 _NEAR_S = 0.001
+# Times are added as floating point numbers.
+_SAME_S = 0.000_001
 _COPIED_CODECS = frozenset({"h264", "hevc"})
 # In video range or, as some phones record, in full range.
 _COPIED_PIXELS = frozenset({"yuv420p", "yuvj420p"})
@@ -85,7 +87,7 @@ def span_of(clip: Clip, start_s: float, end_s: float | None) -> Span:
     shown = [time * tick - first_s for time in clip.times]
     first = max(0, bisect_right(shown, start_s + _NEAR_S) - 1)
     end = len(shown) if end_s is None else bisect_left(shown, end_s - _NEAR_S)
-    if start_s >= clip.duration_s - _NEAR_S or first >= end:
+    if start_s >= clip.duration_s - _SAME_S or first >= end:
         raise InputError(
             f"expected a part of a video of {clip.duration_s:.3f} seconds, got one from {start_s:g} to "
             f"{'its end' if end_s is None else f'{end_s:g}'}; give times inside the video",

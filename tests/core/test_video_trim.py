@@ -99,6 +99,12 @@ def test_row_24_a_start_behind_the_end_of_the_video_is_refused(numbered: Path, t
         assert caught.value.reason == "outside_video"
 
 
+@pytest.mark.parametrize("start", [1.97, 1.999])
+def test_a_start_inside_the_last_frame_gives_that_frame(numbered: Path, tmp_path: Path, start: float) -> None:
+    path, _ = samples.run("trim_videos", numbered, tmp_path / "out", start=start)
+    assert videos.numbers_of(path) == [59]
+
+
 @pytest.mark.parametrize(
     "params",
     [{}, {"start": 0}, {"start": 2, "end": 1}, {"start": 1, "end": 1}, {"start": -1}, {"end": 0}, {"start": "1"}],
