@@ -99,7 +99,7 @@ def span_of(clip: Clip, start_s: float, end_s: float | None) -> Span:
 
 def _plan(clip: Clip, span: Span) -> remake.Plan:
     shown = clip.look.shown
-    # Only where there is an index is a seek as exact as reading from the start.
+    # Only where there is an index is a seek as exact as reading from the start; one to 0 may end in the middle, too.
     seek_s = _before(span, clip) if span.first and clip.container in _INDEXED else 0.0
     offset_s = clip.video.start_s - seek_s
     begin_s, end_s = span.start_s + offset_s - _NEAR_S / 2, span.end_s + offset_s - _NEAR_S / 2
@@ -113,7 +113,7 @@ def _plan(clip: Clip, span: Span) -> remake.Plan:
         last_s=span.last_s - span.start_s,
         missing=0 if span.first else _MISSING_AT_START,
     )
-    plan = replace(plan, inputs=clip.source.arguments("-ss", f"{seek_s:.6f}"))
+    plan = replace(plan, inputs=clip.source.arguments(*(("-ss", f"{seek_s:.6f}") if seek_s else ())))
     if clip.sound is None or not _sounds(clip, clip.sound, span):
         return replace(plan, sound=("-an",), sound_map="")
     sound = f"aresample=async=1:first_pts=0,atrim=start={max(0.0, begin_s):.6f}:end={end_s:.6f},asetpts=PTS-STARTPTS"

@@ -83,7 +83,7 @@ def test_sound_stays_in_step(tmp_path: Path, start: float) -> None:
     assert videos.flashes(path)[-1] == pytest.approx(1.5 - start, abs=0.02)
 
 
-@pytest.mark.parametrize("extension", ["mkv", "ts", "avi", "webm"])
+@pytest.mark.parametrize("extension", ["mkv", "ts", "avi", "webm", "flv"])
 def test_other_containers_are_cut_to_the_frame_too(tmp_path: Path, extension: str) -> None:
     codec = {"webm": ("-c:v", "libvpx-vp9", "-crf", "20", "-b:v", "0", "-deadline", "realtime", "-cpu-used", "8")}
     extra = codec.get(extension, ("-c:v", "mpeg4" if extension == "avi" else "libx264", "-q:v", "2", "-g", "20"))
