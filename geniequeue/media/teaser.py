@@ -250,7 +250,8 @@ def _sound(cut: Cut, first: int) -> str:
     shape = f"aformat=sample_fmts=fltp:sample_rates={join.SOUND_RATE}:channel_layouts=stereo"
     parts = len(cut.frames)
     steps = [
-        f"[{first + number}:a:0]aresample=async=1:first_pts=0,atrim=start={cut.late_s[number]:.6f},asetpts=PTS-STARTPTS,{shape},"
+        f"[{first + number}:a:0]aresample=async=1:first_pts=0,atrim=start={cut.late_s[number]:.6f},"
+        f"asetpts=PTS-STARTPTS,{shape},"
         f"apad=whole_dur={cut.seconds(frames):.6f},atrim=end={cut.seconds(frames):.6f}[a{number}]"
         for number, frames in enumerate(cut.frames)
     ]
