@@ -306,3 +306,24 @@ def test_a_last_frame_that_is_held_stays_as_long(tmp_path: Path, extension: str)
     assert output.duration_s == pytest.approx(7.96, abs=0.01)
     _, again = samples.run("resize_video", path, tmp_path / "again", width=40)
     assert again.duration_s == output.duration_s
+
+
+@pytest.mark.parametrize("matrix", ["ycgco", "bt2020c", "ictcp", "chroma-derived-c"])
+@pytest.mark.parametrize("transfer", ["bt709", "smpte2084"])
+def test_a_colour_matrix_that_cannot_be_converted_is_refused_by_name(
+    tmp_path: Path, matrix: str, transfer: str
+) -> None:
+    source = tmp_path / "odd.mp4"
+    said = f"format=yuv420p,setparams=colorspace={matrix}:color_trc={transfer}"
+    videos.ffmpeg(*videos.scene(seconds=0.5), "-vf", said, source)
+    assert tags(source)["space"] == matrix
+    for operation, params in (
+        ("resize_video", {"width": 160}),
+        ("compress_video", {}),
+        ("create_teaser", {}),
+        ("apply_watermark", {"watermark_text": "x"}),
+    ):
+        with pytest.raises(InputError) as caught:
+            samples.run(operation, source, tmp_path / operation, **params)
+        assert caught.value.reason == "colours_not_supported" and matrix in caught.value.message
+    samples.run("strip_metadata", source, tmp_path / "stripped")
