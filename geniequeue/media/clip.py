@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from geniequeue.errors import InputError, PolicyError
-from geniequeue.media import ffmpeg, footage, movie_boxes, packets
+from geniequeue.media import ffmpeg, footage, footage_whole, packets
 from geniequeue.media.ffmpeg import FfmpegFailed, Source
 from geniequeue.sandbox.inside import Limits
 
@@ -160,7 +160,7 @@ def listed(
         InputError: damaged (reason `corrupt_file`), or without any such track (`no_video`).
         PolicyError: too large or too long.
     """
-    if source.demuxer == footage.MP4.demuxer and movie_boxes.is_cut_off(source.path):
+    if footage_whole.is_cut_off(source):
         raise corrupt()
     mapped = [part for name in maps for part in ("-map", name)]
     arguments = ["-xerror", *source.arguments(), *mapped, "-c", "copy", "-f", "framecrc", "pipe:1"]
@@ -171,8 +171,10 @@ def listed(
         raise _why_not(error) from error
     finally:
         running.close()
-    if not any(track.pts for track in tracks):
+    if not any(track.pts for track in tracks) or not footage_whole.settle(source, tracks):
         raise corrupt()
+    for track in tracks:
+        packets.check_duration(track.end_s - track.start_s, limits)
     return tracks
 
 

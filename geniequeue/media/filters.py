@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from geniequeue.errors import InputError
 from geniequeue.media.clip import Clip
 
 _SD_HEIGHT_PX = 576
@@ -17,6 +18,20 @@ COMMON = ("bt709", "tv")
 _SDR_WHITE_NITS = 203
 _KNEE = 0.7
 _HDR_PRIMARIES, _HDR_MATRICES = frozenset({"bt709", "bt2020", "smpte432"}), frozenset({"bt709", "bt2020nc"})
+# Ways to code colours for which neither scaler of ffmpeg has a formula; each would come out in wrong colours.
+_FOREIGN_MATRICES = frozenset(
+    {
+        "ycgco",
+        "ycgco-re",
+        "ycgco-ro",
+        "bt2020c",
+        "smpte2085",
+        "chroma-derived-nc",
+        "chroma-derived-c",
+        "ictcp",
+        "ipt-c2",
+    }
+)
 _SCALER = "lanczos+accurate_rnd"
 
 
@@ -31,18 +46,31 @@ def prepared(clip: Clip, size: tuple[int, int] | None = None, name: str = "p") -
     Args:
         size: width and height to scale to; None to leave it, but for pixels that are not square.
         name: a word for the labels inside, another for each clip of a graph.
+
+    Raises:
+        InputError: its colours are coded in a way that cannot be converted (reason `colours_not_supported`).
     """
     look = clip.look
+    _check_matrix(look.space)
     if size is None and look.shown != (look.width_px, look.height_px):
         size = look.shown
     return chain(
-        "bwdif=deint=interlaced" if look.interlaced else "",
+        "bwdif=mode=send_frame:deint=interlaced" if look.interlaced else "",
         _opaque(clip, name) if look.alpha else "",
         scaled(*size) if size else "",
         "setsar=1",
         _in_sdr(clip) if look.hdr else "",
         _as_luma_and_chroma() if look.rgb else "",
     )
+
+
+def _check_matrix(space: str) -> None:
+    if space in _FOREIGN_MATRICES:
+        raise InputError(
+            f"expected colours coded as BT.601, BT.709 or BT.2020 (non-constant), got the colour matrix {space}; "
+            "export the video as BT.709",
+            reason="colours_not_supported",
+        )
 
 
 def scaled(width_px: int, height_px: int) -> str:

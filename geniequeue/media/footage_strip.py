@@ -16,7 +16,7 @@ from pathlib import Path
 
 from geniequeue.errors import InputError, ToolError, VerifyError
 from geniequeue.media import clip as clips
-from geniequeue.media import encoding, ffmpeg, footage, movie_boxes, movie_copy, packets
+from geniequeue.media import encoding, ffmpeg, footage, footage_whole, movie_boxes, movie_copy, packets
 from geniequeue.media.clip import Look
 from geniequeue.media.ffmpeg import FfmpegFailed, Source
 from geniequeue.media.movie_copy import Movie
@@ -29,7 +29,6 @@ _MAPS = ("0:V?", "0:a?")
 # Not a packet: what is said about them is enough.
 _TAGS = ("-map", "0", "-c", "copy", "-t", "0", "-fflags", "+bitexact", "-f", "ffmetadata", "pipe:1")
 _COPIED, _MOVED = 0.6, 0.95
-_SAME_DURATION_S = 0.1
 # What ffmpeg says of every file of a kind, whoever made it.
 _OF_THE_CONTAINER = re.compile(
     r"major_brand=.{4}|minor_version=\d+|compatible_brands=.{0,64}|handler_name=(Video|Sound)Handler"
@@ -88,6 +87,8 @@ def strip_footage(work: Work) -> list[Output]:
     path, progress = work.inputs["input"], Progress(work)
     container = footage.video_container(path)
     source = Source(path, container.demuxer, work.limits.max_video_pixels)
+    if footage_whole.is_cut_off(source):
+        raise clips.corrupt()
     movie = _movie(path) if container is footage.MP4 else None
     if movie is not None:
         return [_moved(source, movie, work, progress)]
@@ -104,10 +105,8 @@ def _movie(path: Path) -> Movie | None:
     """Read the index of a plain MP4, which most are; None for any other.
 
     Raises:
-        InputError: it is cut off.
+        InputError: it is damaged.
     """
-    if movie_boxes.is_cut_off(path):
-        raise clips.corrupt()
     try:
         return movie_copy.movie_of(path)
     except (Broken, struct.error, IndexError):
@@ -137,7 +136,7 @@ def _moved(source: Source, movie: Movie, work: Work, progress: Progress) -> Outp
         mime=_MP4.mime,
         width_px=look.shown[0],
         height_px=look.shown[1],
-        duration_s=round(max(track.duration_s for track in movie.tracks), 3),
+        duration_s=round(_shown_s(made, movie), 3),
         facts={
             "format": _MP4.extension,
             "codec": video.codec,
@@ -146,6 +145,12 @@ def _moved(source: Source, movie: Movie, work: Work, progress: Progress) -> Outp
             "lossless": True,
         },
     )
+
+
+def _shown_s(made: Path, movie: Movie) -> float:
+    """Return how long the longest track is; for pictures their edits count, as frames lie in another order."""
+    pictures_s = movie_boxes.shown_s(made)
+    return max(pictures_s if track.pictures and pictures_s else track.duration_s for track in movie.tracks)
 
 
 def _check_nothing_left(copy: Source, target: Target, tracks: int, tags: list[str]) -> None:
@@ -218,7 +223,7 @@ def _copied(source: Source, made: Path, plan: _Plan, work: Work, progress: Progr
         raise ToolError("this file cannot be copied into its own kind of container; send another") from error
     finally:
         running.close()
-    if not any(track.pts for track in tracks):
+    if not any(track.pts for track in tracks) or not footage_whole.settle(source, tracks):
         raise clips.corrupt()
     if plan.target.muxer in ("mp4", "mov"):
         movie_boxes.blank_user_data(made)
@@ -233,7 +238,7 @@ def _proved(
     with _read_back():
         after = clips.listed(copy, work.limits, maps=_MAPS, on_bytes=on_bytes)
         pairs = zip(before, after, strict=True)
-        if len(after) != len(before) or not all(_same(a, b, exact=not _is_cleaned(a, plan)) for a, b in pairs):
+        if len(after) != len(before) or not all(packets.same(a, b, exact=not _is_cleaned(a, plan)) for a, b in pairs):
             raise _changed()
         look, tags = _looked(copy, work.limits) if video else (None, _tags(copy))
         _check_nothing_left(copy, plan.target, len(before), tags)
@@ -268,17 +273,6 @@ def _read_back() -> Iterator[None]:
 
 def _is_cleaned(track: packets.Track, plan: _Plan) -> bool:
     return plan.cleaned and track.codec == "h264"
-
-
-def _same(before: packets.Track, after: packets.Track, *, exact: bool) -> bool:
-    """Whether two tracks have the same packets and last as long; `exact`: to the byte."""
-    lasting = abs((after.end_s - after.start_s) - (before.end_s - before.start_s)) <= _SAME_DURATION_S
-    return (
-        before.codec == after.codec
-        and len(before.pts) == len(after.pts)
-        and lasting
-        and (not exact or (before.sums == after.sums and before.sizes == after.sizes))
-    )
 
 
 def _looked(source: Source, limits: Limits) -> tuple[Look, list[str]]:

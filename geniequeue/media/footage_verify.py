@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geniequeue.errors import VerifyError
-from geniequeue.media import ffmpeg, packets
+from geniequeue.media import ffmpeg, movie_boxes, packets
 from geniequeue.media.ffmpeg import FfmpegFailed, Source
 from geniequeue.sandbox.inside import Limits
 
@@ -88,6 +88,7 @@ def verify(
     finally:
         running.close()
         counted.unlink(missing_ok=True)
+    tracks[0].settle(movie_boxes.shown_s(path))
     made = Made(tracks[0], tracks[1] if len(tracks) > 1 else None)
     _compare(made, promise, decoded)
     return made

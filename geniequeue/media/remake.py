@@ -22,6 +22,8 @@ NAME = "output.mp4"
 PROBED, MADE = 0.02, 0.92
 # A recording that starts in the middle of a group of pictures has frames before its first key frame.
 _MISSING_SHARE = 0.01
+# Nearer than any two frames.
+_NEAR_S = 0.0005
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Plan:
         sound: arguments of the sound, `-an` for none.
         sound_map: what is mapped as sound; empty for none.
         timing: arguments that place frames in time.
+        last_s: time from the first frame to the last one, which stays until the end; None for a constant rate.
         begun: share of the work that is done before ffmpeg is run.
         missing: frames that may be missing, where the input cannot be decoded from its first one on.
         further, looked_at: arguments of a further output, beside the video and beside its proof.
@@ -49,6 +52,7 @@ class Plan:
     sound_map: str = ""
     coding: Encoding = field(default_factory=Encoding)
     timing: Sequence[str] = field(default_factory=encoding.timing_arguments)
+    last_s: float | None = None
     missing: int = 0
     begun: float = PROBED
     further: Sequence[str] = ()
@@ -68,6 +72,7 @@ def plan_of(clip: Clip, chain: str, size: tuple[int, int], *, inputs: Sequence[s
         size=size,
         duration_s=clip.duration_s,
         frames=clip.frames,
+        last_s=float((clip.times[-1] - clip.times[0]) * clip.video.tick),
         missing=max(2, int(clip.frames * _MISSING_SHARE)),
         sound=encoding.sound_of(clip.sound),
         sound_map="0:a:0" if clip.sound else "",
@@ -180,6 +185,15 @@ def arguments_of(plan: Plan, path: Path) -> list[str]:
         plan.coding.arguments(plan.size[0] * plan.size[1]),
         plan.timing,
         ["-an"] if first_pass else plan.sound,
-        ["-f", "null", "-"] if first_pass else [*encoding.container_arguments(), f"file:{path}"],
+        ["-f", "null", "-"] if first_pass else [*_held(plan), *encoding.container_arguments(), f"file:{path}"],
         plan.further,
     )
+
+
+def _held(plan: Plan) -> list[str]:
+    """Return the arguments that show the last frame until the end, whatever the input's index said of it."""
+    if plan.last_s is None:
+        return []
+    lasting_s = max(0.0, plan.duration_s - plan.last_s)
+    is_last = f"gte((PTS-STARTPTS)*TB,{plan.last_s - _NEAR_S:.6f})"
+    return ["-bsf:v", f"setts=pts=PTS:dts=DTS:duration='if({is_last},{lasting_s:.6f}/TB,DURATION)'"]

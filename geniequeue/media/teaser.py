@@ -41,11 +41,13 @@ class Cut:
 
     Attributes:
         starts_s: where the parts begin in the video's own time, in seconds.
+        late_s: how much later their sound begins; the last frame is opened where it begins, however late a part does.
         frames: how many each part has.
         fade: frames of a fade, which two parts share.
     """
 
     starts_s: Sequence[float]
+    late_s: Sequence[float]
     frames: Sequence[int]
     fade: int
     rate: Fraction
@@ -70,7 +72,7 @@ def create_teaser(work: Work) -> list[Output]:
     clip, progress = probe(work.inputs["input"], work.limits), Progress(work)
     progress.tell(remake.PROBED)
     cut = plan_cut(clip, work)
-    facts = {**clip.facts, "parts_at_s": [round(start, 3) for start in cut.starts_s]}
+    facts = {**clip.facts, "parts_at_s": [round(sum(at), 3) for at in zip(cut.starts_s, cut.late_s, strict=True)]}
     made: list[Path] = []
     try:
         if ffmpeg.is_large(clip.source.pixels) and len(cut.frames) > _OPEN_AT_ONCE:
@@ -93,7 +95,10 @@ def plan_cut(clip: Clip, work: Work) -> Cut:
         spans = spread(clip.duration_s, float(params["duration"]), int(params["clips"]), float(params["fade"]))
     frames = [max(1, round(length * rate)) for _, length in spans]
     fade = min(round(float(params["fade"]) * rate), min(frames) // _FADES_IN_A_PART)
-    cut = Cut(_on_frames(clip, [start for start, _ in spans]), frames, fade, rate)
+    starts_s = _on_frames(clip, [start for start, _ in spans])
+    opened_s = [min(start, _last_s(clip)) for start in starts_s]
+    late_s = [start - opened for start, opened in zip(starts_s, opened_s, strict=True)]
+    cut = Cut(opened_s, late_s, frames, fade, rate)
     packets.check_duration(cut.seconds(cut.total), work.limits)
     return cut
 
@@ -106,6 +111,11 @@ def _on_frames(clip: Clip, starts_s: Sequence[float]) -> list[float]:
     return [
         next_s if 0 <= next_s - start <= _SOON_S else start for start, next_s in zip(starts_s, following, strict=True)
     ]
+
+
+def _last_s(clip: Clip) -> float:
+    """Return when the last frame is shown, counted from the first: a seek behind it finds nothing."""
+    return float((clip.times[-1] - clip.times[0]) * clip.video.tick)
 
 
 def spread(video_s: float, wanted_s: float, clips: int, fade_s: float) -> list[tuple[float, float]]:
@@ -179,7 +189,8 @@ def _parts(work: Work, clip: Clip, cut: Cut) -> list[tuple[remake.Plan, Source]]
 
 def _input(clip: Clip, cut: Cut, number: int, one_of: int) -> list[str]:
     """Return the arguments that open the video at a part."""
-    start_s, length_s = cut.starts_s[number] + clip.video.start_s - _NEAR_S, cut.seconds(cut.frames[number]) + _MARGIN_S
+    start_s = cut.starts_s[number] + clip.video.start_s - _NEAR_S
+    length_s = cut.late_s[number] + cut.seconds(cut.frames[number]) + _MARGIN_S
     return clip.source.arguments("-ss", f"{max(0.0, start_s):.6f}", "-t", f"{length_s:.6f}", one_of=one_of)
 
 
@@ -239,7 +250,8 @@ def _sound(cut: Cut, first: int) -> str:
     shape = f"aformat=sample_fmts=fltp:sample_rates={join.SOUND_RATE}:channel_layouts=stereo"
     parts = len(cut.frames)
     steps = [
-        f"[{first + number}:a:0]aresample=async=1:first_pts=0,atrim=start=0,asetpts=PTS-STARTPTS,{shape},"
+        f"[{first + number}:a:0]aresample=async=1:first_pts=0,atrim=start={cut.late_s[number]:.6f},"
+        f"asetpts=PTS-STARTPTS,{shape},"
         f"apad=whole_dur={cut.seconds(frames):.6f},atrim=end={cut.seconds(frames):.6f}[a{number}]"
         for number, frames in enumerate(cut.frames)
     ]

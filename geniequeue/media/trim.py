@@ -21,6 +21,8 @@ from geniequeue.sandbox.inside import Output, Work
 
 # Times come as decimal fractions of seconds, frames lie on thirds and the like: this near is the same instant.
 _NEAR_S = 0.001
+# Times are added as floating point numbers.
+_SAME_S = 0.000_001
 _COPIED_CODECS = frozenset({"h264", "hevc"})
 # In video range or, as some phones record, in full range.
 _COPIED_PIXELS = frozenset({"yuv420p", "yuvj420p"})
@@ -33,11 +35,17 @@ _COPIED = 0.6
 
 @dataclass(frozen=True)
 class Span:
-    """The frames that stay: from number `first` to before number `end`, in the order they are shown."""
+    """The frames that stay: from number `first` to before number `end`, in the order they are shown.
+
+    Attributes:
+        start_s, last_s: when the first and the last of them are shown, counted from the first frame of the video.
+        end_s: when the last one has been shown.
+    """
 
     first: int
     end: int
     start_s: float
+    last_s: float
     end_s: float
 
     @property
@@ -79,19 +87,19 @@ def span_of(clip: Clip, start_s: float, end_s: float | None) -> Span:
     shown = [time * tick - first_s for time in clip.times]
     first = max(0, bisect_right(shown, start_s + _NEAR_S) - 1)
     end = len(shown) if end_s is None else bisect_left(shown, end_s - _NEAR_S)
-    if start_s >= clip.duration_s - _NEAR_S or first >= end:
+    if start_s >= clip.duration_s - _SAME_S or first >= end:
         raise InputError(
             f"expected a part of a video of {clip.duration_s:.3f} seconds, got one from {start_s:g} to "
             f"{'its end' if end_s is None else f'{end_s:g}'}; give times inside the video",
             reason="outside_video",
         )
-    last_s = shown[end] if end < len(shown) else clip.duration_s
-    return Span(first, end, shown[first], last_s)
+    ended_s = shown[end] if end < len(shown) else clip.duration_s
+    return Span(first, end, shown[first], shown[end - 1], ended_s)
 
 
 def _plan(clip: Clip, span: Span) -> remake.Plan:
     shown = clip.look.shown
-    # Only where there is an index is a seek as exact as reading from the start.
+    # Only where there is an index is a seek as exact as reading from the start; one to 0 may end in the middle, too.
     seek_s = _before(span, clip) if span.first and clip.container in _INDEXED else 0.0
     offset_s = clip.video.start_s - seek_s
     begin_s, end_s = span.start_s + offset_s - _NEAR_S / 2, span.end_s + offset_s - _NEAR_S / 2
@@ -102,9 +110,10 @@ def _plan(clip: Clip, span: Span) -> remake.Plan:
         filters.even(*shown),
         duration_s=span.duration_s,
         frames=span.frames,
+        last_s=span.last_s - span.start_s,
         missing=0 if span.first else _MISSING_AT_START,
     )
-    plan = replace(plan, inputs=clip.source.arguments("-ss", f"{seek_s:.6f}"))
+    plan = replace(plan, inputs=clip.source.arguments(*(("-ss", f"{seek_s:.6f}") if seek_s else ())))
     if clip.sound is None or not _sounds(clip, clip.sound, span):
         return replace(plan, sound=("-an",), sound_map="")
     sound = f"aresample=async=1:first_pts=0,atrim=start={max(0.0, begin_s):.6f}:end={end_s:.6f},asetpts=PTS-STARTPTS"
@@ -158,7 +167,8 @@ def _copied(work: Work, clip: Clip, span: Span, progress: Progress, facts: dict[
         *("-frames:v", str(span.frames)),
         *(("-t", f"{span.duration_s:.6f}") if span.end < clip.frames else ()),
         *(("-tag:v", "hvc1") if clip.video.codec == "hevc" else ()),
-        *("-avoid_negative_ts", "make_zero"),
+        # Behind a seek sound begins before the pictures, and is kept; from the start on all times stay as they are.
+        *(("-avoid_negative_ts", "make_zero") if span.first else ()),
         *encoding.container_arguments(index_bytes=encoding.index_room(clip.frames + sounds)),
         f"file:{path}",
     ]
@@ -192,6 +202,6 @@ def _is_of(made: Made, clip: Clip, span: Span) -> bool:
 
 def _is_within(part: packets.Track, whole: packets.Track) -> bool:
     """Whether a track is a part of another one, without a gap."""
-    count = len(part.sums)
-    starts = (place for place, found in enumerate(whole.sums) if found == part.sums[0])
-    return any(whole.sums[place : place + count] == part.sums for place in starts)
+    inner, outer = part.content, whole.content
+    starts = (place for place, found in enumerate(outer) if found == inner[0])
+    return any(outer[place : place + len(inner)] == inner for place in starts)

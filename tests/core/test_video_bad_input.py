@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from pathlib import Path
 
@@ -93,6 +94,45 @@ def test_row_53_other_containers_that_are_cut_off_are_refused_or_end_earlier(
         assert error.reason == "corrupt_file"
     else:
         assert 0 < (output.duration_s or 0) < 0.9
+
+
+VP9 = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8")
+
+
+@pytest.mark.parametrize("operation", ["resize_video", "strip_metadata"])
+def test_row_53_a_matroska_that_ends_before_its_segment_is_refused(
+    run_inside: RunInside, tmp_path: Path, operation: str
+) -> None:
+    for extension, codec in (("mkv", ("-c:v", "libx264")), ("webm", VP9)):
+        content = made(tmp_path, f"whole.{extension}", *videos.scene(seconds=2), *codec)
+        error = refused(run_inside, content[: len(content) // 2], operation)
+        assert (error.kind, error.reason) == ("input", "corrupt_file")
+
+
+def test_a_recording_that_does_not_know_its_length_is_taken(run_inside: RunInside, tmp_path: Path) -> None:
+    content = made(tmp_path, "live.webm", *videos.scene(), *VP9, "-live", "1")
+    for operation in ("resize_video", "strip_metadata"):
+        [output] = run_inside(operation, content, **dict(OPERATIONS)[operation]).outputs
+        assert output.facts["frames"] == 30
+
+
+@pytest.mark.parametrize("operation", ["resize_video", "strip_metadata"])
+def test_a_matroska_whose_second_half_is_passed_over_is_refused(
+    run_inside: RunInside, tmp_path: Path, operation: str
+) -> None:
+    content = bytearray(made(tmp_path, "whole.webm", *videos.scene(seconds=4), *VP9))
+    chance = random.Random(1)
+    for _ in range(200):
+        content[chance.randrange(len(content) // 3, len(content) * 2 // 3)] ^= 1 << chance.randrange(8)
+    error = refused(run_inside, bytes(content), operation)
+    assert (error.kind, error.reason) == ("input", "corrupt_file")
+
+
+def test_subtitles_may_last_longer_than_the_pictures(run_inside: RunInside, tmp_path: Path) -> None:
+    (tmp_path / "late.srt").write_text("1\n00:00:01,000 --> 00:00:09,000\nstill here\n")
+    content = made(tmp_path, "film.mkv", *videos.scene(), "-i", tmp_path / "late.srt", "-map", "0", "-map", "1")
+    [output] = run_inside("strip_metadata", content).outputs
+    assert output.facts["frames"] == 30
 
 
 def test_f33_row_53_an_index_that_is_missing_or_claims_two_gigabytes_is_refused(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pyvips
 
+from geniequeue.errors import InputError
 from tests.core import pictures, samples, videos
 
 
@@ -239,3 +240,47 @@ def test_two_hours_are_stripped_by_copying(tmp_path: Path) -> None:
     path, output = samples.run("strip_metadata", source, tmp_path / "out")
     assert output.duration_s == pytest.approx(7200, abs=0.1)
     assert b"SECRET" not in path.read_bytes()
+
+
+INTERLACED = {
+    "mp4": ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-x264-params", "interlaced=1", "-c:a", "aac"),
+    "ts": ("-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-c:a", "mp2"),
+}
+
+
+@pytest.mark.parametrize("extension", sorted(INTERLACED))
+def test_an_interlaced_video_keeps_its_frames_at_their_times(tmp_path: Path, extension: str) -> None:
+    source = tmp_path / f"interlaced.{extension}"
+    videos.ffmpeg(*videos.scene(fps="25", seconds=2), *videos.tone(2), *INTERLACED[extension], source)
+    for operation, params in (
+        ("resize_video", {"width": 160}),
+        ("crop_video", {"aspect": "1:1"}),
+        ("compress_video", {}),
+        ("trim_videos", {"start": 0.52}),
+        ("apply_watermark", {"watermark_text": "x"}),
+    ):
+        path, output = samples.run(operation, source, tmp_path / operation, **params)
+        assert output.facts["frames"] == (37 if operation == "trim_videos" else 50), operation
+        times = videos.times_of(path)
+        assert [b - a for a, b in pairwise(times)] == pytest.approx([0.04] * (len(times) - 1), abs=0.001)
+
+
+@pytest.mark.parametrize("matrix", ["ycgco", "bt2020c", "ictcp", "chroma-derived-c"])
+@pytest.mark.parametrize("transfer", ["bt709", "smpte2084"])
+def test_a_colour_matrix_that_cannot_be_converted_is_refused_by_name(
+    tmp_path: Path, matrix: str, transfer: str
+) -> None:
+    source = tmp_path / "odd.mp4"
+    said = f"format=yuv420p,setparams=colorspace={matrix}:color_trc={transfer}"
+    videos.ffmpeg(*videos.scene(seconds=0.5), "-vf", said, source)
+    assert tags(source)["space"] == matrix
+    for operation, params in (
+        ("resize_video", {"width": 160}),
+        ("compress_video", {}),
+        ("create_teaser", {}),
+        ("apply_watermark", {"watermark_text": "x"}),
+    ):
+        with pytest.raises(InputError) as caught:
+            samples.run(operation, source, tmp_path / operation, **params)
+        assert caught.value.reason == "colours_not_supported" and matrix in caught.value.message
+    samples.run("strip_metadata", source, tmp_path / "stripped")

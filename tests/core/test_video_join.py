@@ -213,6 +213,18 @@ def test_slides_make_a_teaser_of_the_length_that_is_wanted(tmp_path: Path) -> No
     assert output.duration_s == pytest.approx(4, abs=0.1)
 
 
+@pytest.mark.parametrize("sound", [[], videos.tone(4)], ids=["silent", "sound"])
+@pytest.mark.parametrize(("segments", "frames"), [([[3.97, 4]], 1), ([[3.999, 99], [1, 2]], 26)])
+def test_a_segment_inside_the_last_frame_shows_that_frame(
+    tmp_path: Path, sound: list[str], segments: list[list[float]], frames: int
+) -> None:
+    source = tmp_path / "short.mp4"
+    videos.ffmpeg(*videos.scene(fps="25", seconds=4), *sound, source)
+    _, output = samples.run("create_teaser", source, tmp_path / "out", segments=segments)
+    assert output.facts["frames"] == frames
+    assert output.facts["parts_at_s"][0] == pytest.approx(segments[0][0], abs=0.001)
+
+
 def test_segments_that_are_too_long_together_are_refused(numbered: Path, tmp_path: Path) -> None:
     params = OPERATIONS["create_teaser"].load_params({"segments": [[0, 3]] * 4})
     with pytest.raises(PolicyError) as caught:

@@ -140,6 +140,15 @@ def test_a_video_in_fragments_is_stripped_too(tmp_path: Path) -> None:
     assert output.facts["frames"] == 30
 
 
+def test_a_video_in_fragments_with_an_edit_list_is_stripped_too(tmp_path: Path) -> None:
+    plain, source = tmp_path / "plain.mp4", tmp_path / "fragments.mp4"
+    videos.ffmpeg(*videos.scene(), *videos.tone(), "-c:a", "aac", *TAGS, plain)
+    videos.ffmpeg("-i", plain, "-c", "copy", "-movflags", "+frag_keyframe+empty_moov+delay_moov", source)
+    path, _ = samples.run("strip_metadata", source, tmp_path / "out")
+    assert not [word for word in SECRETS if word in everything_about(path)]
+    assert streams_of(source, "0:v", "0:a") == streams_of(path, "0:v", "0:a")
+
+
 def test_what_a_camcorder_wrote_into_the_pictures_themselves_is_gone(tmp_path: Path) -> None:
     source = tmp_path / "camcorder.ts"
     sei = "086f3693-b7b3-4f2c-9653-21492feee5b8+SECRETCAM"

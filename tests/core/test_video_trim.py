@@ -83,7 +83,7 @@ def test_sound_stays_in_step(tmp_path: Path, start: float) -> None:
     assert videos.flashes(path)[-1] == pytest.approx(1.5 - start, abs=0.02)
 
 
-@pytest.mark.parametrize("extension", ["mkv", "ts", "avi", "webm"])
+@pytest.mark.parametrize("extension", ["mkv", "ts", "avi", "webm", "flv"])
 def test_other_containers_are_cut_to_the_frame_too(tmp_path: Path, extension: str) -> None:
     codec = {"webm": ("-c:v", "libvpx-vp9", "-crf", "20", "-b:v", "0", "-deadline", "realtime", "-cpu-used", "8")}
     extra = codec.get(extension, ("-c:v", "mpeg4" if extension == "avi" else "libx264", "-q:v", "2", "-g", "20"))
@@ -97,6 +97,12 @@ def test_row_24_a_start_behind_the_end_of_the_video_is_refused(numbered: Path, t
         with pytest.raises(InputError) as caught:
             samples.run("trim_videos", numbered, tmp_path / "out", start=start)
         assert caught.value.reason == "outside_video"
+
+
+@pytest.mark.parametrize("start", [1.97, 1.999])
+def test_a_start_inside_the_last_frame_gives_that_frame(numbered: Path, tmp_path: Path, start: float) -> None:
+    path, _ = samples.run("trim_videos", numbered, tmp_path / "out", start=start)
+    assert videos.numbers_of(path) == [59]
 
 
 @pytest.mark.parametrize(
@@ -113,3 +119,15 @@ def test_a_part_behind_the_end_of_the_sound_is_silent(tmp_path: Path) -> None:
     videos.ffmpeg(*videos.scene(seconds=2), *videos.tone(0.5), source)
     _, output = samples.run("trim_videos", source, tmp_path / "out", start=1.1, end=1.9)
     assert (output.facts["sound"], output.facts["frames"]) == (None, 24)
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mov", "mkv"])
+def test_the_beginning_is_copied_with_its_sound_and_both_begin_together(tmp_path: Path, extension: str) -> None:
+    codecs = ("-c:v", "libx264", "-g", "15", "-sc_threshold", "0", "-c:a", "aac")
+    source = videos.flash_and_beep(tmp_path / f"clap.{extension}", [0.2, 0.9], 2, *codecs)
+    for end in (1, 5):
+        path, output = samples.run("trim_videos", source, tmp_path / "out", end=end)
+        assert output.facts["lossless"] is True and output.facts["sound"] == "aac"
+        assert videos.times_of(path)[0] == pytest.approx(0, abs=0.001)
+        assert videos.beeps(path) == pytest.approx([0.2, 0.9], abs=0.02)
+        assert videos.out_of_step(path) < 0.02
