@@ -20,7 +20,7 @@ from geniequeue.watermark.video import MOST_FRAMES, Frame
 LONGEST_PX = 1280
 _RAW = "frames.gray"
 _SPREAD = 4
-_CHUNK_S, _KEPT_CHUNKS = 0.6, 6
+_CHUNK_S, _KEPT_CHUNKS = 0.6, 3
 """Frames are decoded so many seconds at a time, and the last ones kept: neighbours are asked for again and again."""
 
 
@@ -112,4 +112,6 @@ def _pictures(
     finally:
         path.unlink(missing_ok=True)
     whole = len(data) // (size[0] * size[1])
-    return list(data[: whole * size[0] * size[1]].reshape(whole, size[1], size[0]))
+    pictures = data[: whole * size[0] * size[1]].reshape(whole, size[1], size[0])
+    # A view of one frame that is kept would keep all that were decoded with it.
+    return [picture.copy() for picture in pictures]

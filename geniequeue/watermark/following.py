@@ -47,11 +47,18 @@ Moments = list[tuple[Frame, float]]
 
 @dataclass(frozen=True)
 class Pair:
-    """A frame of the leak laid on the original's frame of the same moment."""
+    """A frame of the leak laid on the original's frame of the same moment; forty are kept, so as bytes."""
 
-    leak_s: float
+    leak: Frame
     original: Frame
-    match: Match
+    kind: str
+    mirrored: bool
+    alignment: Alignment
+
+    @property
+    def match(self) -> Match:
+        """The same with the leak's luma as the residual wants it."""
+        return Match(self.kind, _turned(self.leak, self.mirrored), self.mirrored, self.alignment)
 
 
 class Follower:
@@ -179,12 +186,16 @@ class Follower:
             alignment = finer
         if alignment.correlation < _LEAST / 2:
             return None
-        return Pair(frame.time_s, best[1], Match(laid.kind, leak, laid.mirrored, alignment))
+        return Pair(frame, best[1], laid.kind, laid.mirrored, alignment)
 
 
 def _oriented(frame: Frame, laid: Match) -> Field:
+    return _turned(frame, laid.mirrored)
+
+
+def _turned(frame: Frame, mirrored: bool) -> Field:
     leak = field(frame.luma)
-    return np.ascontiguousarray(leak[:, ::-1]) if laid.mirrored else leak
+    return np.ascontiguousarray(leak[:, ::-1]) if mirrored else leak
 
 
 def _corners(matrix: Matrix, shape: tuple[int, ...]) -> Matrix:

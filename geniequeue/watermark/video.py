@@ -60,7 +60,7 @@ class LaidVideo:
     @property
     def seen_s(self) -> tuple[tuple[float, float], ...]:
         """For each frame laid its time in the leak and in the original."""
-        return tuple((pair.leak_s, pair.original.time_s) for pair in self.pairs)
+        return tuple((pair.leak.time_s, pair.original.time_s) for pair in self.pairs)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def lay_video(thumbnails: Thumbnails, original: Frames, leak: Iterable[Frame]) -
     laid = follower.agreed(moments, laid)
     found = [follower.matched(frame, time_s, laid) for frame, time_s in moments]
     pairs = tuple(pair for pair in found if pair is not None)
-    if moments_in([pair.leak_s for pair in pairs]) < LEAST_MOMENTS:
+    if moments_in([pair.leak.time_s for pair in pairs]) < LEAST_MOMENTS:
         return LaidVideo(_refused(laid.kind))
     return LaidVideo(_registration(pairs), pairs)
 
@@ -170,7 +170,7 @@ def chips_of_video(laid: LaidVideo, keys: Sequence[bytes], asset: str) -> list[F
 
 def _registration(pairs: Sequence[Pair]) -> Registration:
     """Registration of the frame that agrees best."""
-    best = max(pairs, key=lambda pair: pair.match.alignment.correlation)
+    best = max(pairs, key=lambda pair: pair.alignment.correlation)
     match, overlap = best.match, float(residual_of(field(best.original.luma), best.match).inside.mean())
     return Registration(True, match.kind, match.alignment.matrix, overlap, match.alignment.correlation, match.mirrored)
 
