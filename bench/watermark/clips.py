@@ -71,17 +71,29 @@ def attacked(number: int) -> list[Result]:
 
 
 def run(_folder: Path, *, quick: bool = False) -> Iterable[str]:
-    """A line for each attack, then the sum."""
+    """A line for each clip when it is done, as all take an hour; then one for each attack, and the sum."""
     results: list[Result] = []
     with ProcessPoolExecutor(2) as pool:
         for found in pool.map(attacked, range(1) if quick else range(CLIPS)):
+            yield _of_clip(found)
             results += found
     yield f"{'clips of 20 s, 1280x720':38s} named    z least  median  highest other  frames  CPU s"
     for name in ATTACKS:
-        rows = [row for row in results if row[0] == name]
-        z = np.array([row[2] for row in rows])
-        count, frames_read = f"{(z >= NAMED_FROM).sum()}/{len(z)}", np.median([row[4] for row in rows])
-        missed = " ".join(f"clip {row[1]} {row[2]:.1f}" for row in rows if row[2] < NAMED_FROM)
-        figures = f"{z.min():7.1f} {np.median(z):7.1f} {max(row[3] for row in rows):7.1f}"
-        yield f"  {name:36s} {count:8s} {figures} {frames_read:10.0f} {np.median([r[5] for r in rows]):7.1f}   {missed}"
+        yield _of_attack(name, [row for row in results if row[0] == name])
     yield f"videos, all: {sum(row[2] >= NAMED_FROM for row in results)}/{len(results)}"
+
+
+def _of_clip(rows: list[Result]) -> str:
+    least = min(rows, key=lambda row: row[2])
+    named, other = sum(row[2] >= NAMED_FROM for row in rows), max(row[3] for row in rows)
+    figures = f"named {named}/{len(rows)}, least {least[2]:.1f} ({least[0]}), highest other {other:.1f}"
+    return f"clip {rows[0][1]}: {figures}, {np.median([row[5] for row in rows]):.0f} s of CPU a trace"
+
+
+def _of_attack(name: str, rows: list[Result]) -> str:
+    z = np.array([row[2] for row in rows])
+    count, frames_read = f"{(z >= NAMED_FROM).sum()}/{len(z)}", np.median([row[4] for row in rows])
+    missed = " ".join(f"clip {row[1]} {row[2]:.1f}" for row in rows if row[2] < NAMED_FROM)
+    figures = f"{z.min():7.1f} {np.median(z):7.1f} {max(row[3] for row in rows):7.1f}"
+    cost = f"{frames_read:10.0f} {np.median([row[5] for row in rows]):7.1f}"
+    return f"  {name:36s} {count:8s} {figures} {cost}   {missed}"
