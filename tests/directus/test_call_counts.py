@@ -31,6 +31,8 @@ CLOSING = "PATCH /items/media_job_runs"
 """Of all runs that ended in the last seconds at once, by one of the workers' main processes."""
 COUNTING = "POST /items/user_usage_counts"
 """What those jobs used of their owners' quotas, likewise."""
+CLEARING = ("GET /items/media_job_outputs", "GET /items/media_job_results")
+"""Lists of what those jobs left behind, likewise; what is asked of a single job has its id behind it."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -38,7 +40,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 def calls(service: DirectusService) -> list[str]:
     """Return the calls so far, with a star for each id; what is done for many jobs at once is no single job's."""
     lines = [_UUID.sub("*", _path(line)) for line in service.proxy.requests]
-    return [line for line in lines if line not in (CLOSING, COUNTING)]
+    return [line for line in lines if line not in (CLOSING, COUNTING, *CLEARING)]
 
 
 def without_progress(lines: list[str]) -> list[str]:
