@@ -54,7 +54,7 @@ bench-chaos: setup-tests ## What is lost, run twice and waited for when workers 
 	@scripts/setup-node.sh bench/peers
 	@$(BIN)/python -m bench.chaos
 
-bench-watermark: setup ## Invisible marks under attack, beside two libraries of PyPI; two hours; figures and pictures in bench/results
+bench-watermark: setup ## Invisible marks under attack, beside two libraries of PyPI; some hours; figures and pictures in bench/results
 	$(BIN)/pip install --quiet --editable ".[bench]"
 	$(BIN)/pip install --quiet --no-deps invisible-watermark==0.2.0 blind-watermark==0.4.4
 	@$(BIN)/python -m bench.watermark --write

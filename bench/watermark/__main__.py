@@ -1,6 +1,6 @@
 """Figures of the invisible watermark, part by part.
 
-Each part can be run alone, and leaves a text of its own, so two hours can be spread over days. Without `--write`, and
+Each part can be run alone, and leaves a text of its own, so some hours can be spread over days. Without `--write`, and
 of a quick run, whose figures mean little, text and pictures go to `var/bench/watermark`.
 
     python -m bench.watermark [--only NAME ...] [--quick] [--write]

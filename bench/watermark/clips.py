@@ -1,4 +1,4 @@
-"""Attacks on videos: ten clips, each under ten attacks."""
+"""Attacks on videos: ten clips, each under twelve attacks."""
 
 from __future__ import annotations
 
