@@ -25,6 +25,7 @@ PICTURE_TIME_LIMIT_S = 120.0
 # 1080p takes about as long as it plays on two cores; what takes more than an hour is sent in parts.
 VIDEO_TIME_LIMIT_S = 3600.0
 SEVERAL_INPUTS = "input_file_ids"
+LEAST_TOGETHER = 2
 QUEUES = (MEDIA_QUEUE, SCRAPE_QUEUE, ONBOARDING_QUEUE)
 
 
@@ -67,7 +68,7 @@ class Operation:
 
     @property
     def takes_several(self) -> bool:
-        """Whether one job has several inputs, which the param `input_file_ids` lists."""
+        """Whether one job has several inputs, `LEAST_TOGETHER` or more, which the param `input_file_ids` lists."""
         return SEVERAL_INPUTS in self.file_params
 
     @cached_property

@@ -15,7 +15,7 @@ from geniequeue.cli.api_client import Job
 from geniequeue.cli.exits import Refused, WrongUsage
 from geniequeue.cli.session import Session
 from geniequeue.jobs.view import view_of
-from geniequeue.operations import OPERATIONS, SEVERAL_INPUTS
+from geniequeue.operations import LEAST_TOGETHER, OPERATIONS, SEVERAL_INPUTS
 from geniequeue.records.filenames import FALLBACK_TYPE, clean_filename
 from geniequeue.records.protocol import Item
 
@@ -80,11 +80,13 @@ def create_items(
     """Store files and create the items: one for each file, or one for all where `is_one_job` says so.
 
     Raises:
-        WrongUsage: params are wrong; nothing was stored.
+        WrongUsage: params are wrong, or files are too few; nothing was stored.
     """
     if not is_one_job(operation, params):
         check_params(operation, params)
         return [create_item(session, operation, path, params, priority) for path in files]
+    if len(files) < LEAST_TOGETHER:
+        raise WrongUsage(f"{operation}: expected at least {LEAST_TOGETHER} files, got {len(files)}")
     ids = [str(uuid.uuid4()) for _ in files]
     joined = {**params, SEVERAL_INPUTS: ids}
     check_params(operation, joined)

@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 
 from geniequeue.errors import RecordForbidden, RequestRefused, RightMissing, TokenRefused
 from geniequeue.jobs.job import DEFAULT_PRIORITY, MAX_PRIORITY, Run, Spec
-from geniequeue.operations import OPERATIONS, Operation
+from geniequeue.operations import LEAST_TOGETHER, OPERATIONS, SEVERAL_INPUTS, Operation
 from geniequeue.principal import Principal
 from geniequeue.records.protocol import Item, Records
 
@@ -199,13 +199,16 @@ def _folder(service: Records, profile_id: str | None, owner_id: str) -> str | No
 
 
 def require_inputs(operation: Operation, spec: Spec) -> None:
-    """Refuse a spec that lacks an input (422)."""
+    """Refuse a spec that lacks an input, or all but one of several (422)."""
     missing = [name for name in operation.requires if getattr(spec, name) is None]
     if spec.input_url and "input_file_id" in missing:
         message = "not offered by this version: upload the file and send input_file_id"
         raise _invalid({"input_url": [message]})
     if missing:
         raise _invalid({name: [f"required by {operation.name}"] for name in missing})
+    if operation.takes_several and len(input_files(spec)) < LEAST_TOGETHER:
+        message = f"expected at least {LEAST_TOGETHER} files, an input_file_id beside them included, got one"
+        raise _invalid({"params": {SEVERAL_INPUTS: [message]}})
 
 
 def _invalid(errors: Mapping[str, Any]) -> RequestRefused:

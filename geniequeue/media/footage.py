@@ -10,6 +10,7 @@ from geniequeue.media import sniff
 
 _HEAD_BYTES = 4096
 _TS_PACKET, _M2TS_PACKET = 188, 192
+_VIDEOS = "a video (MP4, MOV, WebM, MKV, AVI, MPEG, FLV, WMV or GIF)"
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,24 @@ def container_of(path: Path) -> Container | None:
 
 
 def is_footage(path: Path) -> bool:
-    """Tell whether an operation on pictures and videos should take the file for a video or sound recording."""
-    return container_of(path) not in (None, GIF)
+    """Tell whether an operation on pictures and videos should take the file for a video or sound recording.
+
+    Raises:
+        InputError: reason `type_not_allowed`; it is nothing of that kind, and no picture either.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    container = _container(head)
+    if container is not None:
+        return container is not GIF
+    kind = sniff.content_kind(head)
+    # An empty file and a playlist are refused as such by whoever opens it as a picture.
+    if kind not in (*sniff.IMAGE_FORMATS, "empty", "playlist"):
+        raise InputError(
+            f"expected {sniff.PICTURES} or {_VIDEOS}, got {sniff.name_of(kind)}; send one of these",
+            reason="type_not_allowed",
+        )
+    return False
 
 
 def video_container(path: Path) -> Container:
@@ -82,8 +99,7 @@ def video_container(path: Path) -> Container:
             reason="playlist_not_allowed",
         )
     raise InputError(
-        f"expected a video (MP4, MOV, WebM, MKV, AVI, MPEG, FLV, WMV or GIF), got {sniff.name_of(kind)}; "
-        "send the video itself",
+        f"expected {_VIDEOS}, got {sniff.name_of(kind)}; send the video itself",
         reason="type_not_allowed",
     )
 

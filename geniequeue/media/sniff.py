@@ -9,6 +9,7 @@ from geniequeue.errors import InputError
 from geniequeue.media import tiff
 
 IMAGE_FORMATS = ("jpeg", "png", "webp", "avif", "gif", "tiff", "heic", "bmp", "psd")
+PICTURES = "a picture (JPEG, PNG, WebP, AVIF, GIF, TIFF, HEIC, BMP or PSD)"
 _HEAD_BYTES = 4096
 
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
@@ -110,8 +111,7 @@ def image_format(path: Path) -> str:
             reason="playlist_not_allowed",
         )
     raise InputError(
-        f"expected a picture (JPEG, PNG, WebP, AVIF, GIF, TIFF, HEIC, BMP or PSD), got {_NAMES[kind]}; "
-        "export it as one of these first",
+        f"expected {PICTURES}, got {_NAMES[kind]}; export it as one of these first",
         reason="type_not_allowed",
     )
 

@@ -39,6 +39,16 @@ def test_a_list_of_clips_is_required(api: Api) -> None:
         assert any("input_file_ids" in name for name in answer.json["errors"])
 
 
+def test_one_clip_alone_is_refused_before_it_is_queued(api: Api) -> None:
+    clip = api.person.upload()
+    for fields in ({}, {"input_file_id": clip}):
+        status, body = join(api, [clip], **fields)
+        assert status == 422
+        assert "at least 2 files" in str(body["errors"])
+    status, body = join(api, [clip], input_file_id=api.person.upload())
+    assert status == 200, body
+
+
 def _spec(input_id: str | None, ids: list[str]) -> Spec:
     return Spec("join_videos", "job", "owner", {"input_file_ids": ids}, input_file_id=input_id)
 

@@ -96,6 +96,15 @@ def test_several_files_of_join_videos_become_one_job_in_their_order(
     assert names == [picture.name, second.name]
 
 
+def test_one_file_is_not_joined_with_nothing(
+    environ: dict[str, str],  # noqa: F811 - the fixture
+    picture: Path,  # noqa: F811 - the fixture
+) -> None:
+    done = run(environ, "submit", "join_videos", str(picture), "--item-only")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "expected at least 2 files, got 1" in done.stderr
+
+
 def test_an_interrupted_wait_says_that_the_job_goes_on_and_is_130(
     environ: dict[str, str],  # noqa: F811 - the fixture
     picture: Path,  # noqa: F811 - the fixture

@@ -68,6 +68,15 @@ def test_row_51_what_is_no_video_is_refused_whatever_its_name(
         assert caught.value.reason == "type_not_allowed" and words in caught.value.message
 
 
+@pytest.mark.parametrize("operation", ["strip_metadata", "apply_watermark"])
+def test_row_51_what_takes_both_says_that_it_is_neither_a_picture_nor_a_video(
+    run_inside: RunInside, operation: str
+) -> None:
+    error = refused(run_inside, b"Dear diary, this is no video.", operation)
+    assert error.reason == "type_not_allowed"
+    assert all(words in error.message for words in ("a picture (JPEG", "or a video (MP4", "got text"))
+
+
 @pytest.mark.parametrize("name", ["picture.jpg", "-i", "|id", "a:b.mp4", "x%d.mp4", "concat:x|y"])
 def test_row_51_a_video_is_known_by_content_whatever_its_name(run_inside: RunInside, whole: bytes, name: str) -> None:
     [output] = run_inside("resize_video", whole, name=name, width=64).outputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,8 @@ def test_sound_stays_in_step_and_clips_without_sound_are_silent(tmp_path: Path) 
     videos.ffmpeg("-f", "lavfi", "-i", "color=black:s=160x90:r=30:d=0.7", silent)
     path, output, _ = join(tmp_path / "out", silent, clap, silent, late)
     assert output.facts["sound"] == "aac"
+    listed = videos.info(path).partition("Stream mapping")[0]
+    assert re.findall(r"Stream #0:\d.*?(Video|Audio)", listed) == ["Video", "Audio"]
     assert [each.name for each in (tmp_path / "out").iterdir()] == ["output.mp4"]
     assert videos.beeps(path) == pytest.approx([1.0, 2.9], abs=0.025)
     assert videos.out_of_step(path) < 0.02 + 1 / 30
