@@ -70,6 +70,12 @@ class Aligner:
         self.plane, self.leak = plane, leak
         self._resized: dict[tuple[int, int], Field] = {}
 
+    def on(self, plane: Field) -> Aligner:
+        """Return one for another plane and the same leak, with what is kept of it."""
+        other = Aligner(plane, self.leak)
+        other._resized = self._resized
+        return other
+
     def short(self, matrix: Matrix, freedom: int = AFFINE) -> Alignment:
         """Judge a candidate cheaply."""
         return self.run(matrix, SHORT_SIDE, 8, freedom)
