@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer photographs, traces and rounds")
     parser.add_argument("--write", action="store_true", help=f"into {RESULTS}")
     options = parser.parse_args()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in the sandbox; heeded when a part loads numpy
     folder = RESULTS if options.write and not options.quick else ASIDE
     ASIDE.mkdir(parents=True, exist_ok=True)
     failed = [part for part in options.only if not _done(part, folder, quick=options.quick)]
