@@ -63,11 +63,16 @@ def cropped(frame: Picture) -> Picture:
     return np.ascontiguousarray(frame[22:248, 45:450])
 
 
+def trimmed_by_little(frame: Picture) -> Picture:
+    """So little that it is first taken for the whole frame."""
+    return np.ascontiguousarray(frame[4:268, 6:475])
+
+
 def flipped(frame: Picture) -> Picture:
     return np.ascontiguousarray(frame[:, ::-1])
 
 
-@pytest.mark.parametrize("change", [lambda frame: frame, cropped, flipped])
+@pytest.mark.parametrize("change", [lambda frame: frame, cropped, trimmed_by_little, flipped])
 def test_a_trimmed_faster_leak_names_its_copy(stored: Thumbnails, marks: list[Picture], change) -> None:
     start_s, speed = 3.0, 1.1
     leak = [
