@@ -129,6 +129,7 @@ def _checkerboard(width_px: int, height_px: int) -> pyvips.Image:
 
 
 def plain(width_px: int, height_px: int, rgb: Sequence[int]) -> pyvips.Image:
+    """Return an sRGB picture of one colour, 0 to 255 each."""
     return (
         pyvips.Image.black(width_px, height_px, bands=3).linear(1, list(rgb)).cast("uchar").copy(interpretation="srgb")
     )
