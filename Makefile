@@ -28,7 +28,8 @@ check: ## Ruff, mypy --strict, import-linter, pytest
 	@scripts/run-tests.sh
 
 chaos: setup-tests ## Every fault of the table, the long ones too; the results go to bench/results/chaos-tests.txt
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "" -p tests.chaos.results tests/chaos tests/tasks \
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "" -p tests.chaos.results tests/chaos tests/tasks tests/integration/test_up.py \
+		tests/directus/test_setup_command.py \
 		tests/core/test_dates.py tests/core/test_leases_in_trouble.py tests/core/test_sweeper.py tests/core/test_sandbox_misbehaviour.py
 
 directus: setup-tests ## Run a real Directus in the foreground, for development

@@ -109,6 +109,7 @@ def test_of_two_roles_with_one_name_the_id_decides(bare: RealDirectus) -> None:
     assert setup(environ_of(bare), "--dry-run", "--creator-role", role).returncode == 0
 
 
+@pytest.mark.long
 def test_what_only_a_person_can_do_is_listed(fresh: RealDirectus) -> None:
     key = {"field": "id", "type": "uuid", "schema": {"is_primary_key": True}, "meta": {"special": ["uuid"]}}
     own = {"field": "priority", "type": "string", "schema": {}, "meta": {}}
@@ -172,6 +173,7 @@ def test_another_token_than_the_accounts_is_named_and_changed_only_when_asked(in
     assert same.stdout.splitlines()[-1] == "nothing to do"
 
 
+@pytest.mark.long
 def test_a_step_that_fails_is_named_and_the_next_run_goes_on(fresh: RealDirectus) -> None:
     failing = Fault("POST /policies", answer=http_answer(500, b"{}"))
     with fault_proxy(fresh.url) as proxy:

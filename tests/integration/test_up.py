@@ -164,8 +164,11 @@ def hang(service: Service) -> None:
 
 @pytest.mark.parametrize(
     ("number", "prepare"),
-    [(signal.SIGINT, lambda _: None), (signal.SIGTERM, lambda _: None), (signal.SIGINT, hang)],
-    ids=["Ctrl-C", "SIGTERM", "Ctrl-C while a worker hangs"],
+    [
+        pytest.param(signal.SIGINT, lambda _: None, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, lambda _: None, id="SIGTERM", marks=pytest.mark.long),
+        pytest.param(signal.SIGINT, hang, id="Ctrl-C while a worker hangs", marks=pytest.mark.long),
+    ],
 )
 def test_it_ends_everything_in_time(fresh: Service, number: signal.Signals, prepare: Callable[[Service], None]) -> None:
     started = everything_of(fresh)
@@ -196,6 +199,7 @@ def put_back(service: Service) -> list[str]:
     return [line for line in lines if line.startswith("geniequeue_attempts_put_back_total{") and line[-2:] != " 0"]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_f8_ctrl_c_hands_a_long_job_back_and_it_runs_uncounted_at_the_next_start(fresh: Service, photo: Path) -> None:
     token = fresh.token()
