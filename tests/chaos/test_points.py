@@ -239,7 +239,6 @@ def _run_with_fault(
 
 
 def _check_all(service: Service, jobs: list[dict[str, Any]]) -> None:
-    assert len(jobs) == len(STEPS)
     service.wait_ready()
     for job in jobs:
         check(service, job)
