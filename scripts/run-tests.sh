@@ -5,7 +5,7 @@ set -uo pipefail
 set -m # else the parts, which run in the background, would not heed an interrupt, and leave their servers behind
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-records=(tests/contract tests/directus)
+records=(tests/contract tests/directus tests/watermark) # the last one so that all parts take as long
 running=(tests/chaos tests/integration tests/interop tests/tasks)
 # Whoever runs this in the background has the interrupt ignored. Threads that multiply matrices wait for each other by
 # spinning, which costs the other parts a third of the time; the sandbox has one as well.

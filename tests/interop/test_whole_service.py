@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from geniequeue.config import load_settings
+from geniequeue.jobs import keys
+from geniequeue.jobs.ledger import connect
 from geniequeue.operations import MEDIA_QUEUE
 from tests.interop.node import BullMQ, BullMQError, eventually, running
-from tests.service import REPOSITORY, Service, make_service
+from tests.service import REPOSITORY, Service, await_true, make_service
 
 PHOTO = REPOSITORY / "samples" / "otter.jpg"
 JOBS = 6
@@ -96,6 +98,9 @@ def test_a_queue_paused_with_bullmq_waits_and_goes_on_when_resumed(
 def test_a_job_removed_with_bullmq_before_it_ran_stays_queued_in_the_records(
     service: Service, token: str, bullmq: BullMQ
 ) -> None:
+    # What a Redis that has just begun does not know is sent again, once, when some seconds are over.
+    client = connect(load_settings(service.environ).redis_url)
+    await_true(lambda: client.hexists(keys.restored(), "all"), 60, service.log)
     service.hold_workers()
     try:
         job_id, number = send(service, token)
