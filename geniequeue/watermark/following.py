@@ -75,7 +75,10 @@ class Follower:
         return list(self._original(time_s - _AROUND_S, time_s + _AROUND_S))
 
     def laid(self, frames: list[Frame]) -> Match | None:
-        """How the leak lies on the original: of some frames' maps the one under which most frames are found again."""
+        """How the leak lies on the original.
+
+        The whole frame where it fits nearly all; else, of some frames' maps, the one under which most are found again.
+        """
         some = frames[:: max(1, len(frames) // _TESTED)]
         whole = [(self._support(some, found), found) for found in self._whole(frames)]
         for support, found in whole:
